@@ -1,0 +1,106 @@
+/*
+ * Slices of wire text, and a buffer that grows up to a hard maximum.
+ *
+ * A slice borrows its bytes: it is valid as long as what it points into.  It
+ * has no NUL at its end and may have NULs inside.  All case mapping is ASCII
+ * and independent of the locale.
+ */
+#ifndef MAILSEAL_BASE_STR_H
+#define MAILSEAL_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+
+struct slice {
+	const char *p;
+	size_t n;
+};
+
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+
+struct slice slice_of(const char *s); /* NULL gives the empty slice */
+bool slice_eq(struct slice a, struct slice b);
+bool slice_eq_ci(struct slice a, struct slice b);
+bool slice_is(struct slice a, const char *s);    /* a == s, exactly */
+bool slice_is_ci(struct slice a, const char *s); /* ASCII case folded */
+bool slice_starts(struct slice a, const char *prefix);
+bool slice_starts_ci(struct slice a, const char *prefix);
+bool slice_ends_ci(struct slice a, const char *suffix);
+/* The bytes from `from` on; empty when `from` is past the end. */
+struct slice slice_from(struct slice s, size_t from);
+struct slice slice_first(struct slice s, size_t n); /* at most n bytes */
+/* Offset of the first/last `c`, or -1. */
+ptrdiff_t slice_chr(struct slice s, char c);
+ptrdiff_t slice_rchr(struct slice s, char c);
+/* Cuts `*rest` at the first `sep`: returns what stands before it and leaves
+ * what stands after it.  Without `sep` returns all and leaves p == NULL. */
+struct slice slice_cut(struct slice *rest, char sep);
+/* Without space, tab, CR and LF at both ends. */
+struct slice slice_trim(struct slice s);
+/* A decimal number without sign; false if not all digits or > max. */
+bool slice_u64(struct slice s, uint64_t max, uint64_t *ret);
+/* A NUL-terminated copy (NULs inside stay: check first if that matters). */
+char *slice_cstr(struct arena *a, struct slice s);
+struct slice slice_dup(struct arena *a, struct slice s);
+/* A lower-case copy. */
+char *slice_lower(struct arena *a, struct slice s);
+
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+static inline bool ascii_isdigit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+static inline bool ascii_isalpha(char c)
+{
+	char l = ascii_lower(c);
+	return l >= 'a' && l <= 'z';
+}
+static inline bool ascii_isalnum(char c)
+{
+	return ascii_isdigit(c) || ascii_isalpha(c);
+}
+static inline bool ascii_iswsp(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Takes the const away for a library that does not write through the
+ * pointer but was declared without const.  Only for library wrappers. */
+static inline void *unconst(const void *p)
+{
+	return (void *)(uintptr_t)p;
+}
+
+/*
+ * Growable text with a hard maximum, in an arena.  Past the maximum nothing
+ * more is added and `overflow` stays set: check it once at the end.
+ */
+struct strbuf {
+	struct arena *arena;
+	char *p; /* always NUL-terminated once something was added */
+	size_t n;
+	size_t cap;
+	size_t max;
+	bool overflow;
+};
+
+void strbuf_init(struct strbuf *b, struct arena *a, size_t max);
+void strbuf_add(struct strbuf *b, struct slice s);
+void strbuf_adds(struct strbuf *b, const char *s);
+void strbuf_addc(struct strbuf *b, char c);
+void strbuf_printf(struct strbuf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+struct slice strbuf_slice(const struct strbuf *b);
+const char *strbuf_cstr(struct strbuf *b); /* "" when empty */
+
+/* Adds wire text for a log line or a terminal: printable ASCII stays, the
+ * rest and `\` become \xNN; at most `max` source bytes, then "...". */
+void strbuf_add_escaped(struct strbuf *b, struct slice s, size_t max);
+
+#endif

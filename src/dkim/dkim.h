@@ -1,0 +1,107 @@
+/*
+ * DKIM (RFC 6376, 8301, 8463, 8616) in both directions, as streams: fields
+ * at end of header, then body bytes, then results.
+ *
+ * libopendkim canonicalizes and hashes (hash.c, the only file that includes
+ * it); tags, keys, signatures and verdicts are ours.  No function or type here
+ * may have a name that libopendkim exports (dkim_sign, dkim_body ...).
+ */
+#ifndef MAILSEAL_DKIM_DKIM_H
+#define MAILSEAL_DKIM_DKIM_H
+
+#include "crypto/crypto.h"
+#include "dns/dns.h"
+#include "mail/field.h"
+
+/* RFC 8601 2.7.1 */
+enum dkim_status {
+	DKIM_STATUS_PASS,
+	DKIM_STATUS_FAIL,
+	DKIM_STATUS_POLICY,
+	DKIM_STATUS_NEUTRAL,
+	DKIM_STATUS_TEMPERROR,
+	DKIM_STATUS_PERMERROR,
+};
+
+/* One signature. */
+struct dkim_result {
+	enum dkim_status status;
+	const char *reason;   /* constant; NULL for a plain pass */
+	const char *domain;   /* d=, canonical; NULL when unusable */
+	const char *selector; /* s=, canonical; NULL when unusable */
+	struct slice identity;  /* i= as signed, or empty */
+	struct slice algorithm; /* a= */
+	struct slice b;         /* b= without FWS */
+	unsigned key_bits;      /* RSA modulus; 0 unknown or Ed25519 */
+	bool testing;           /* key has t=y */
+};
+
+/* All signatures, topmost field first. */
+struct dkim_results {
+	size_t n;
+	struct dkim_result *v;
+	size_t more; /* signatures beyond max_fields that are not listed */
+};
+
+struct dkim_verify_options {
+	unsigned max_signatures; /* evaluated; default 10 (DK-31) */
+	unsigned max_listed;     /* parsed and reported; default 50 */
+	unsigned min_rsa_bits;   /* default 1024 (RFC 8301 3.2) */
+	unsigned max_rsa_bits;   /* default 4096 */
+	unsigned clock_skew;     /* seconds, default 300 */
+	struct crypto_keycache *keycache; /* not NULL */
+};
+
+struct dkim_verifier;
+
+/*
+ * Parses the DKIM-Signature fields, chooses those to evaluate (aligned with an
+ * author domain first, then topmost), and opens the streams.  `fields`,
+ * `authors` and `a` must live until dkim_verifier_free().
+ */
+struct dkim_verifier *
+dkim_verifier_new(struct arena *a, const struct dkim_verify_options *o,
+		  const struct field_list *fields,
+		  const char *const *authors, size_t nauthors);
+/* Warms the cache with the keys of the chosen signatures. */
+void dkim_verifier_prefetch(struct dkim_verifier *v, struct dns_budget *b);
+/* False: no signature needs the body. */
+bool dkim_verifier_wants_body(const struct dkim_verifier *v);
+void dkim_verifier_body(struct dkim_verifier *v, struct slice bytes);
+/* `now`: seconds since 1970. */
+void dkim_verifier_end(struct dkim_verifier *v, struct dns_budget *b,
+		       int64_t now, struct dkim_results *ret);
+void dkim_verifier_free(struct dkim_verifier *v); /* NULL is allowed */
+
+/* "pass", "fail" ... */
+const char *dkim_status_name(enum dkim_status s);
+
+/* ---- signing ---- */
+/* One signature to make. */
+struct dkim_signing_key {
+	const char *domain;   /* d=, canonical */
+	const char *selector; /* s=, canonical */
+	const struct crypto_privkey *key;
+	uint32_t lifetime; /* seconds for x=; 0: no x= */
+};
+
+struct dkim_signer;
+
+/*
+ * Opens a signature by each key over `fields` (DK-50 list, oversigned as
+ * DK-51; c=relaxed/relaxed).  Body and header are hashed once for all.
+ */
+struct dkim_signer *dkim_signer_new(struct arena *a,
+				    const struct field_list *fields,
+				    const struct dkim_signing_key *keys,
+				    size_t nkeys, int64_t now);
+void dkim_signer_body(struct dkim_signer *s, struct slice bytes);
+/*
+ * One DKIM-Signature field value per key (leading space, folded with LF TAB),
+ * in the order of the keys.  False and *reason when any failed.
+ */
+bool dkim_signer_end(struct dkim_signer *s, struct slice *ret_values,
+		     const char **reason);
+void dkim_signer_free(struct dkim_signer *s);
+
+#endif

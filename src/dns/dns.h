@@ -1,0 +1,112 @@
+/*
+ * One resolver, one budget.  Every DNS question of a message goes through a
+ * `struct dns_budget`, which counts, waits with a deadline, and answers with
+ * one of: found, no data, no such name, temporary failure.  A temporary
+ * failure is never turned into "none" or "fail" by anybody.
+ *
+ * The resolver (`struct dns`) is shared by all threads.  Answers are
+ * immutable, shared and reference-counted; a budget keeps a reference on every
+ * answer that it gave, so an answer is valid until its budget is freed.
+ *
+ * Two real implementations: libunbound (unbound.c) and a zone file (zone.c).
+ */
+#ifndef MAILSEAL_DNS_DNS_H
+#define MAILSEAL_DNS_DNS_H
+
+#include "base/str.h"
+
+enum dns_type {
+	DNS_A = 1,
+	DNS_PTR = 12,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+};
+
+enum dns_status {
+	DNS_FOUND,
+	DNS_NODATA,   /* the name exists, without records of that type */
+	DNS_NXDOMAIN, /* no such name */
+	DNS_TEMPFAIL, /* time-out, SERVFAIL, REFUSED, bogus, budget used up */
+};
+
+enum dns_security {
+	DNS_INSECURE,
+	DNS_SECURE, /* validated by DNSSEC */
+};
+
+struct dns_record {
+	/* A: 4 bytes; AAAA: 16 bytes; TXT: the strings joined without
+	 * separator (may hold NULs); MX, PTR: canonical domain, NUL follows
+	 * (a name that is no canonical domain is left out of the answer). */
+	struct slice data;
+	uint16_t preference; /* MX */
+};
+
+struct dns_answer {
+	enum dns_status status;
+	enum dns_security security;
+	uint32_t ttl;       /* seconds */
+	const char *reason; /* DNS_TEMPFAIL: a constant, else NULL */
+	size_t n;           /* 0 unless DNS_FOUND */
+	const struct dns_record *rr;
+};
+
+struct dns;
+
+struct dns_options {
+	/* "addr@port" or "addr"; none: the servers of /etc/resolv.conf */
+	const char *const *servers;
+	size_t nservers;
+	const char *zone_file;  /* not NULL: answer from this file alone */
+	unsigned query_timeout_ms; /* one question, default 6000 */
+	size_t cache_bytes;        /* of our answer cache */
+};
+
+/* Makes a resolver and starts its thread (signals blocked in it).  NULL and a
+ * message in *err (in `a`) on failure; for a zone file "file:line: ...". */
+struct dns *dns_new(struct arena *a, const struct dns_options *o,
+		    const char **err);
+/* Every outstanding question is first answered with temporary failure. */
+void dns_free(struct dns *d);
+
+struct dns_counters {
+	uint64_t asked;      /* questions of messages, cache hits included */
+	uint64_t cache_hits;
+	uint64_t sent;       /* handed to the resolver (or read in the zone) */
+	uint64_t timeouts;
+	uint64_t by_status[4]; /* enum dns_status */
+};
+void dns_counters_get(struct dns *d, struct dns_counters *ret);
+
+/* ---- one message's questions ---- */
+struct dns_budget;
+
+/*
+ * `max_wait_ms`: wall-clock time that all waiting of this message together
+ * may take; `max_queries`: distinct questions.  What runs out answers
+ * DNS_TEMPFAIL with its own reason.
+ */
+struct dns_budget *dns_budget_new(struct dns *d, unsigned max_wait_ms,
+				  unsigned max_queries);
+void dns_budget_free(struct dns_budget *b);
+
+/* Asks and waits; never NULL.  `name`: as mail/domain.h, or any text of legal
+ * length for lookups (SPF); names over 253 or with labels over 63 answer
+ * DNS_NXDOMAIN without a query.  The same question in one budget is asked
+ * once. */
+const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
+				 enum dns_type type);
+/* Warms the cache without waiting; counts against max_queries only when the
+ * answer is asked for later.  May be dropped under load. */
+void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type);
+
+/* Distinct questions so far, for logs and tests. */
+unsigned dns_budget_queries(const struct dns_budget *b);
+/* Milliseconds spent waiting. */
+unsigned dns_budget_waited_ms(const struct dns_budget *b);
+
+const char *dns_status_name(enum dns_status s);
+const char *dns_type_name(enum dns_type t);
+
+#endif
