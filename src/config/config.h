@@ -1,0 +1,125 @@
+/*
+ * The configuration file: libconfig syntax, one table row per option.
+ *
+ * options.c holds the table (name, type, place in struct config, default,
+ * range, one line of help): the only place where an option is described.  The
+ * sample file, the man page and `mailseal check-config --defaults` are checked
+ * against it.  load.c reads a file into a struct config.  Only load.c includes
+ * libconfig.
+ */
+#ifndef MAILSEAL_CONFIG_CONFIG_H
+#define MAILSEAL_CONFIG_CONFIG_H
+
+#include "base/ip.h"
+#include "base/log.h"
+#include "base/str.h"
+
+enum direction {
+	DIRECTION_AUTO, /* not given: login, then networks.sign decide */
+	DIRECTION_INBOUND,
+	DIRECTION_OUTBOUND,
+	DIRECTION_NONE, /* neither verify nor sign */
+};
+
+enum on_error {
+	ON_ERROR_ACCEPT,
+	ON_ERROR_TEMPFAIL,
+};
+
+struct config_strings {
+	size_t n;
+	const char **v;
+};
+
+struct config_nets {
+	size_t n;
+	struct ip_net *v;
+};
+
+/* listeners = ( { name = "submission"; direction = "outbound"; } ) */
+struct config_listener {
+	const char *name; /* the MTA's {daemon_name} */
+	enum direction direction;
+};
+
+/* keys = ( { selector = "s1"; file = "/etc/..."; } ) */
+struct config_key {
+	const char *selector; /* canonical */
+	const char *file;
+	const char *source; /* "file:line" for messages */
+};
+
+/* outbound.domains = ( { domain = "example.com"; keys = ( ... ); } ) */
+struct config_domain {
+	const char *domain; /* canonical */
+	const char *source;
+	size_t nkeys;
+	struct config_key *keys;
+};
+
+/* Immutable once loaded; lives in `arena`. */
+struct config {
+	struct arena *arena;
+	const char *file;
+
+	const char *socket;       /* "unix:/p", "inet:port@addr", "fd:N" */
+	const char *socket_mode;  /* octal text, "0660" */
+	const char *socket_group; /* "" : unchanged */
+	const char *authserv_id;  /* canonical; default: the host's name */
+	struct config_strings authserv_aliases;
+	const char *user; /* "" : stay who we are */
+	int64_t shutdown_timeout; /* seconds */
+	int64_t on_internal_error; /* enum on_error */
+	int64_t on_signing_error;  /* enum on_error */
+
+	struct {
+		int64_t target; /* enum log_target */
+		int64_t level;  /* enum log_level */
+	} log;
+	struct {
+		struct config_strings servers;
+		const char *zone_file; /* "" : none */
+		int64_t message_timeout; /* seconds */
+		int64_t query_timeout;   /* milliseconds */
+		int64_t max_queries;
+		int64_t cache_size; /* bytes */
+	} resolver;
+	struct {
+		struct config_nets internal;
+		struct config_nets sign;
+	} networks;
+	struct {
+		int64_t max_signatures;
+		int64_t min_rsa_bits;
+		int64_t max_rsa_bits;
+		int64_t clock_skew; /* seconds */
+	} dkim;
+	struct {
+		int64_t header_fields;
+		int64_t field_size;  /* bytes of one field */
+		int64_t header_size; /* bytes of all fields */
+	} limits;
+	size_t nlisteners;
+	struct config_listener *listeners;
+	struct {
+		int64_t signature_lifetime; /* seconds, x=; 0: none */
+		size_t ndomains;
+		struct config_domain *domains;
+	} outbound;
+};
+
+/*
+ * Reads `path`; NULL path: the defaults alone.  NULL on error: then `errors`
+ * holds one line per mistake, each "file:line: what, and the cure".  Key files
+ * must exist; they are not opened here.
+ */
+struct config *config_load(const char *path, struct strbuf *errors);
+void config_free(struct config *c);
+
+/* Every option with its default as a valid configuration text, each with its
+ * help as comment. */
+void config_print_defaults(struct strbuf *out);
+/* "name type default" per line, tab-separated: for the tests of documents. */
+void config_print_table(struct strbuf *out);
+
+#endif
