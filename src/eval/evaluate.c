@@ -1,0 +1,148 @@
+/*
+ * evaluate: SPF, then DKIM, then DMARC, each taking the values that it needs.
+ *
+ * The look-ups of all methods are started at end of header, so that at end of
+ * message most answers are in the cache; the methods then ask one by one
+ * through the message's budget.  A header block that is over a limit or has
+ * bytes that no header may have (HP-7, HP-12) is not evaluated for DKIM; its
+ * From counts as malformed (mail/addr.c), so that DMARC says permerror.
+ */
+#include "eval/eval.h"
+
+#include "mail/domain.h"
+
+struct evaluation {
+	struct arena *arena;
+	const struct eval_env *env;
+	const struct client_facts *client;
+	const struct envelope_facts *envelope;
+	const struct field_list *fields;
+	struct dns_budget *budget;
+	struct dkim_verifier *verifier; /* NULL: bad header block */
+	struct addr_authors authors;
+	struct spf_query spf;
+	bool spf_wanted;
+};
+
+static bool is_internal(const struct eval_env *env, const struct ip *ip)
+{
+	for (size_t i = 0; i < env->ninternal; i++)
+		if (ip_net_has(&env->internal[i], ip))
+			return true;
+	return false;
+}
+
+/* An address outside of networks.internal: RFC 7208 2.5, SPF-3. */
+static bool wants_spf(const struct evaluation *e)
+{
+	return e->client->addr.family != IP_NONE &&
+	       !is_internal(e->env, &e->client->addr);
+}
+
+static void prepare_spf(struct evaluation *e)
+{
+	e->spf_wanted = wants_spf(e);
+	e->spf.client = e->client->addr;
+	e->spf.helo = e->client->helo;
+	e->spf.receiver = e->env->authserv_id;
+	addr_path_parse(e->arena, e->envelope->sender, &e->spf.sender);
+	if (e->spf_wanted)
+		spf_prefetch(e->arena, e->budget, &e->spf);
+}
+
+struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
+				  const struct client_facts *client,
+				  const struct envelope_facts *envelope,
+				  const struct field_list *fields)
+{
+	struct evaluation *e = arena_alloc(a, sizeof(*e));
+
+	e->arena = a;
+	e->env = env;
+	e->client = client;
+	e->envelope = envelope;
+	e->fields = fields;
+	e->budget = dns_budget_new(env->dns, env->dns_wait_ms,
+				   env->dns_max_queries);
+	addr_authors_of(a, fields, &e->authors);
+	prepare_spf(e);
+	if (fields->trouble == FIELD_OK) {
+		e->verifier = dkim_verifier_new(a, &env->dkim, fields,
+						e->authors.domains,
+						e->authors.ndomains);
+		dkim_verifier_prefetch(e->verifier, e->budget);
+	}
+	dmarc_prefetch(a, e->budget, &e->authors);
+	return e;
+}
+
+bool evaluation_wants_body(const struct evaluation *e)
+{
+	return e->verifier != NULL && dkim_verifier_wants_body(e->verifier);
+}
+
+void evaluation_body(struct evaluation *e, struct slice bytes)
+{
+	if (e->verifier != NULL)
+		dkim_verifier_body(e->verifier, bytes);
+}
+
+static void run_spf(struct evaluation *e, struct results *ret)
+{
+	ret->spf_helo.identity = SPF_IDENTITY_HELO;
+	ret->spf_mailfrom.identity = SPF_IDENTITY_MAILFROM;
+	if (!e->spf_wanted)
+		return;
+	spf_check_helo(e->arena, e->budget, &e->spf, &ret->spf_helo);
+	spf_check_mailfrom(e->arena, e->budget, &e->spf, &ret->spf_mailfrom);
+}
+
+/* Signatures of a header block that cannot be hashed truthfully: said so,
+ * never "none" (principle: mail is never lied about). */
+static void report_unreadable(struct evaluation *e, struct results *ret)
+{
+	size_t n = field_count(e->fields, "DKIM-Signature");
+
+	if (n == 0)
+		return;
+	ret->dkim.n = 1;
+	ret->dkim.more = n - 1;
+	ret->dkim.v = arena_alloc(e->arena, sizeof(*ret->dkim.v));
+	ret->dkim.v->status = DKIM_STATUS_PERMERROR;
+	ret->dkim.v->reason = field_trouble_text(e->fields->trouble);
+}
+
+void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
+{
+	struct dmarc_input in;
+
+	*ret = (struct results){0};
+	ret->authors = e->authors;
+	e->spf.now = now;
+	run_spf(e, ret);
+	if (e->verifier != NULL)
+		dkim_verifier_end(e->verifier, e->budget, now, &ret->dkim);
+	else
+		report_unreadable(e, ret);
+	in = (struct dmarc_input){&ret->authors, &ret->spf_mailfrom,
+				  &ret->dkim};
+	dmarc_evaluate(e->arena, e->budget, &in, &ret->dmarc);
+	ret->dmarc_explanation = dmarc_explain(e->arena, &in, &ret->dmarc);
+	if (!dmarc_second_opinion(e->arena, &e->client->addr, &ret->dmarc,
+				  &ret->second_opinion))
+		ret->second_opinion = ret->second_opinion != NULL
+					      ? ret->second_opinion
+					      : "differs";
+	else
+		ret->second_opinion = NULL;
+	ret->dns_queries = dns_budget_queries(e->budget);
+	ret->dns_ms = dns_budget_waited_ms(e->budget);
+}
+
+void evaluation_free(struct evaluation *e)
+{
+	if (e == NULL)
+		return;
+	dkim_verifier_free(e->verifier);
+	dns_budget_free(e->budget);
+}

@@ -1,0 +1,183 @@
+/*
+ * explain: the same results for people (one log line) and for programs
+ * (JSON).  Wire text is escaped here, once.
+ */
+#include "eval/eval.h"
+
+#define LOG_TEXT_MAX   128 /* bytes of one wire text in a log line */
+#define LINE_MAX_BYTES 4096
+
+static void add_wire(struct strbuf *b, struct slice s)
+{
+	if (s.n == 0)
+		strbuf_adds(b, "-");
+	else
+		strbuf_add_escaped(b, s, LOG_TEXT_MAX);
+}
+
+static void add_domains(struct strbuf *b, const struct addr_authors *a)
+{
+	if (a->ndomains == 0)
+		strbuf_adds(b, a->malformed ? "malformed" : "-");
+	for (size_t i = 0; i < a->ndomains; i++)
+		strbuf_printf(b, "%s%s", i > 0 ? "," : "", a->domains[i]);
+}
+
+static void add_spf(struct strbuf *b, const char *key,
+		    const struct spf_result *s)
+{
+	if (!s->checked)
+		strbuf_printf(b, " %s=skipped", key);
+	else
+		strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
+			      s->domain != NULL ? ":" : "",
+			      s->domain != NULL ? s->domain : "");
+}
+
+const char *explain_dkim(struct arena *a, const struct dkim_results *d)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, LINE_MAX_BYTES);
+	strbuf_adds(&b, "dkim=");
+	if (d->n == 0)
+		strbuf_adds(&b, "none");
+	for (size_t i = 0; i < d->n; i++) {
+		const struct dkim_result *r = &d->v[i];
+		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
+			      dkim_status_name(r->status));
+		if (r->domain != NULL && r->selector != NULL)
+			strbuf_printf(&b, ":%s/%s", r->domain, r->selector);
+		if (r->reason != NULL)
+			strbuf_printf(&b, " (%s)", r->reason);
+	}
+	return strbuf_cstr(&b);
+}
+
+const char *explain_inbound(struct arena *a, const struct client_facts *client,
+			    const struct envelope_facts *envelope,
+			    const struct results *r, const struct verdict *v)
+{
+	struct strbuf b;
+	char ip[IP_TEXT_MAX];
+
+	strbuf_init(&b, a, 4 * LINE_MAX_BYTES);
+	strbuf_adds(&b, "from=");
+	add_domains(&b, &r->authors);
+	strbuf_adds(&b, " mailfrom=");
+	add_wire(&b, envelope->sender);
+	strbuf_printf(&b, " client=%s",
+		      client->addr.family == IP_NONE
+			      ? "local"
+			      : ip_format(&client->addr, ip));
+	strbuf_adds(&b, " helo=");
+	add_wire(&b, client->helo);
+	add_spf(&b, "spf_helo", &r->spf_helo);
+	add_spf(&b, "spf", &r->spf_mailfrom);
+	strbuf_printf(&b, " %s arc=none dmarc=%s disposition=%s",
+		      explain_dkim(a, &r->dkim),
+		      dmarc_status_name(r->dmarc.status),
+		      dmarc_policy_name(v->disposition));
+	if (v->would_be > DMARC_P_NONE)
+		strbuf_printf(&b, " would_be=%s",
+			      dmarc_policy_name(v->would_be));
+	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
+		      r->dmarc_explanation);
+	return strbuf_cstr(&b);
+}
+
+/* A JSON string; bytes that are no printable ASCII become \u00NN. */
+static void json_string(struct strbuf *b, struct slice s)
+{
+	strbuf_addc(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c == '"' || c == '\\')
+			strbuf_printf(b, "\\%c", c);
+		else if (c >= 0x20 && c < 0x7f)
+			strbuf_addc(b, (char)c);
+		else
+			strbuf_printf(b, "\\u%04x", c);
+	}
+	strbuf_addc(b, '"');
+}
+
+static void json_member(struct strbuf *b, const char *name, struct slice value,
+			bool present)
+{
+	if (b->n > 0 && b->p[b->n - 1] != '{')
+		strbuf_adds(b, ", ");
+	strbuf_printf(b, "\"%s\": ", name);
+	if (present)
+		json_string(b, value);
+	else
+		strbuf_adds(b, "null");
+}
+
+static void json_text(struct strbuf *b, const char *name, const char *value)
+{
+	json_member(b, name, slice_of(value), value != NULL);
+}
+
+static void json_spf(struct strbuf *b, const char *name,
+		     const struct spf_result *s)
+{
+	strbuf_printf(b, "\"%s\": {", name);
+	json_text(b, "result",
+		  s->checked ? spf_status_name(s->status) : "skipped");
+	json_text(b, "domain", s->domain);
+	json_text(b, "reason", s->reason);
+	json_text(b, "mechanism", s->mechanism);
+	json_text(b, "explanation", s->explanation);
+	strbuf_adds(b, "}, ");
+}
+
+static void json_dkim(struct strbuf *b, const struct dkim_results *d)
+{
+	strbuf_adds(b, "\"dkim\": [");
+	for (size_t i = 0; i < d->n; i++) {
+		const struct dkim_result *r = &d->v[i];
+		strbuf_adds(b, i > 0 ? ", {" : "{");
+		json_text(b, "result", dkim_status_name(r->status));
+		json_text(b, "domain", r->domain);
+		json_text(b, "selector", r->selector);
+		json_member(b, "algorithm", r->algorithm, true);
+		json_text(b, "reason", r->reason);
+		strbuf_adds(b, "}");
+	}
+	strbuf_adds(b, "], ");
+}
+
+static void json_dmarc(struct strbuf *b, const struct results *r)
+{
+	const struct dmarc_result *d = &r->dmarc;
+
+	strbuf_adds(b, "\"dmarc\": {");
+	json_text(b, "result", dmarc_status_name(d->status));
+	json_text(b, "domain", d->author_domain);
+	json_text(b, "policy_domain", d->policy_domain);
+	json_text(b, "org_domain", d->org_domain);
+	json_text(b, "tag", d->tag);
+	json_text(b, "policy", dmarc_policy_name(d->policy));
+	json_text(b, "reason", d->reason);
+	json_text(b, "explanation", r->dmarc_explanation);
+	json_text(b, "second_opinion", r->second_opinion);
+	strbuf_adds(b, "}, ");
+}
+
+const char *explain_json(struct arena *a, const struct results *r,
+			 struct slice authres)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, 1 << 20);
+	strbuf_adds(&b, "{");
+	json_spf(&b, "spf_helo", &r->spf_helo);
+	json_spf(&b, "spf", &r->spf_mailfrom);
+	json_dkim(&b, &r->dkim);
+	json_dmarc(&b, r);
+	strbuf_adds(&b, "\"authres\": ");
+	json_string(&b, authres);
+	strbuf_adds(&b, "}");
+	return strbuf_cstr(&b);
+}

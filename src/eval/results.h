@@ -1,0 +1,25 @@
+/*
+ * What the methods found on one message: the only way in which they hear of
+ * each other.  Later methods (ARC) add a member here.
+ */
+#ifndef MAILSEAL_EVAL_RESULTS_H
+#define MAILSEAL_EVAL_RESULTS_H
+
+#include "dkim/dkim.h"
+#include "dmarc/dmarc.h"
+#include "mail/addr.h"
+#include "spf/spf.h"
+
+struct results {
+	struct spf_result spf_helo;
+	struct spf_result spf_mailfrom;
+	struct dkim_results dkim;
+	struct addr_authors authors;
+	struct dmarc_result dmarc;
+	const char *dmarc_explanation; /* one line, printable ASCII */
+	const char *second_opinion;    /* how libopendmarc differs, or NULL */
+	unsigned dns_queries;
+	unsigned dns_ms; /* waited */
+};
+
+#endif

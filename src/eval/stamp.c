@@ -1,0 +1,166 @@
+/*
+ * stamp: results and verdict become edits of the header.
+ *
+ * One Authentication-Results with every method, at the top.  Own-id fields
+ * that came from outside go, from the highest index down, which is right with
+ * both MTAs' ways of counting.  Reasons are constants (RFC 8601 4: nothing
+ * unauthenticated), properties go through authres_prop(), which escapes.
+ */
+#include "eval/eval.h"
+
+#include "mail/authres.h"
+
+#define AR_NAME "Authentication-Results"
+/* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
+#define B_MIN 8
+
+static void add_spf(struct authres_writer *w, const struct spf_result *s)
+{
+	if (!s->checked)
+		return;
+	authres_method(w, "spf", spf_status_name(s->status), s->reason, NULL);
+	if (s->domain != NULL)
+		authres_prop(w, "smtp",
+			     s->identity == SPF_IDENTITY_HELO ? "helo"
+							      : "mailfrom",
+			     slice_of(s->domain));
+}
+
+/* The shortest prefix of b= that no other signature shares. */
+static struct slice unique_b(const struct dkim_results *d, size_t at)
+{
+	struct slice b = d->v[at].b;
+	size_t n = B_MIN;
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct slice o = d->v[i].b;
+		if (i == at || slice_eq(o, b))
+			continue;
+		while (n < b.n &&
+		       slice_eq(slice_first(o, n), slice_first(b, n)))
+			n++;
+	}
+	return slice_first(b, n);
+}
+
+static void add_dkim(struct arena *a, struct authres_writer *w,
+		     const struct dkim_results *d)
+{
+	const char *comment = NULL;
+
+	if (d->n == 0) {
+		authres_method(w, "dkim", "none", NULL, NULL);
+		return;
+	}
+	for (size_t i = 0; i < d->n; i++) {
+		const struct dkim_result *r = &d->v[i];
+		if (d->more > 0 && i + 1 == d->n)
+			comment = arena_printf(a, "%zu more not evaluated",
+					       d->more);
+		authres_method(w, "dkim", dkim_status_name(r->status),
+			       r->reason, comment);
+		if (r->domain != NULL)
+			authres_prop(w, "header", "d", slice_of(r->domain));
+		authres_prop(w, "header", "i", r->identity);
+		if (r->selector != NULL)
+			authres_prop(w, "header", "s", slice_of(r->selector));
+		authres_prop(w, "header", "a", r->algorithm);
+		authres_prop(w, "header", "b", unique_b(d, i));
+	}
+}
+
+/* "(p=reject sp=none dis=none)": what was published and what was done. */
+static const char *dmarc_comment(struct arena *a, const struct dmarc_result *d,
+				 const struct verdict *v)
+{
+	struct strbuf b;
+
+	if (d->policy_domain == NULL)
+		return NULL;
+	strbuf_init(&b, a, 256);
+	strbuf_printf(&b, "p=%s", dmarc_policy_name(d->record.p));
+	if (d->record.sp != DMARC_P_UNSET)
+		strbuf_printf(&b, " sp=%s", dmarc_policy_name(d->record.sp));
+	if (d->record.np != DMARC_P_UNSET)
+		strbuf_printf(&b, " np=%s", dmarc_policy_name(d->record.np));
+	if (d->record.testing)
+		strbuf_adds(&b, " t=y");
+	strbuf_printf(&b, " dis=%s", dmarc_policy_name(v->disposition));
+	if (d->spf_aligned)
+		strbuf_adds(&b, " spf=aligned");
+	if (d->dkim_aligned)
+		strbuf_adds(&b, " dkim=aligned");
+	return strbuf_cstr(&b);
+}
+
+static void add_dmarc(struct arena *a, struct authres_writer *w,
+		      const struct dmarc_result *d, const struct verdict *v)
+{
+	authres_method(w, "dmarc", dmarc_status_name(d->status), d->reason,
+		       dmarc_comment(a, d, v));
+	if (d->author_domain != NULL)
+		authres_prop(w, "header", "from", slice_of(d->author_domain));
+	/* RFC 9989 9.1: the policy to be applied, all options considered */
+	if (d->policy_domain != NULL)
+		authres_prop(w, "policy", "dmarc",
+			     slice_of(dmarc_policy_name(v->disposition)));
+}
+
+struct slice stamp_authres(struct arena *a, const char *authserv_id,
+			   const struct results *r, const struct verdict *v)
+{
+	struct authres_writer w;
+
+	authres_begin(&w, a, authserv_id);
+	add_dmarc(a, &w, &r->dmarc, v);
+	add_dkim(a, &w, &r->dkim);
+	add_spf(&w, &r->spf_helo);
+	add_spf(&w, &r->spf_mailfrom);
+	return authres_end(&w);
+}
+
+/* Room for the removals and `inserts` more; the removals filled in. */
+static void remove_own(struct arena *a, const struct eval_env *env,
+		       const struct field_list *fields, size_t inserts,
+		       struct edits *ret)
+{
+	size_t n = field_count(fields, AR_NAME);
+
+	ret->v = arena_array(a, n + inserts, sizeof(*ret->v));
+	ret->n = 0;
+	for (size_t i = n; i > 0; i--) {
+		const struct field *f = field_nth(fields, AR_NAME, i - 1);
+		if (!authres_claims(a, f->value, env->authserv_ids,
+				    env->nauthserv_ids))
+			continue;
+		ret->v[ret->n++] = (struct edit){EDIT_DELETE, i, AR_NAME, NULL};
+	}
+}
+
+static void insert(struct arena *a, struct edits *e, const char *name,
+		   struct slice value)
+{
+	bool spaced = value.n > 0 && value.p[0] == ' ';
+
+	e->v[e->n++] =
+		(struct edit){EDIT_INSERT, 0, name,
+			      arena_printf(a, "%s%.*s", spaced ? "" : " ",
+					   (int)value.n, value.p)};
+}
+
+void stamp_inbound(struct arena *a, const struct eval_env *env,
+		   const struct field_list *fields, const struct results *r,
+		   const struct verdict *v, struct edits *ret)
+{
+	remove_own(a, env, fields, 1, ret);
+	insert(a, ret, AR_NAME, stamp_authres(a, env->authserv_id, r, v));
+}
+
+void stamp_outbound(struct arena *a, const struct eval_env *env,
+		    const struct field_list *fields,
+		    const struct slice *signatures, size_t n, struct edits *ret)
+{
+	remove_own(a, env, fields, n, ret);
+	for (size_t i = n; i > 0; i--)
+		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
+}
