@@ -33,7 +33,7 @@ enum mail_direction policy_direction(int forced, const struct ip_net *sign,
 		*why = "login";
 		return MAIL_OUTBOUND;
 	}
-	if (client->addr.family == IP_NONE) {
+	if (client->local) {
 		*why = "local-submission";
 		return MAIL_OUTBOUND;
 	}

@@ -1,0 +1,334 @@
+/*
+ * Events collect, one place decides: session_end_of_message() runs evaluate
+ * (or sign), decide and stamp from top to bottom.  Every decision is given
+ * there; no earlier event needs a reply.
+ */
+#include "milter/session.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "dkim/dkim.h"
+
+struct session {
+	const struct app *app;
+	struct arena *conn; /* replaced at each HELO */
+	struct arena *msg;  /* NULL between messages */
+	struct client_facts client;
+	bool maybe_local;
+	int forced; /* listener's direction or -1 */
+
+	/* the message */
+	struct client_facts msg_client;
+	struct envelope_facts envelope;
+	struct field_list fields;
+	bool header_ended;
+	enum mail_direction direction;
+	const char *why; /* rule that decided the direction */
+	struct evaluation *evaluation;
+	struct dkim_signer *signer;
+	struct addr_authors authors; /* outbound */
+	const struct dkim_signing_key *keys;
+	size_t nkeys;
+	const char *unsigned_why; /* constant; NULL: will be signed */
+	bool must_sign;
+	int64_t started_ms;
+};
+
+/* Client names, HELO and listener names longer than this are cut. */
+#define NAME_MAX_BYTES 1024
+/* RFC 5321 4.5.3.1.3 gives a path 256; SMTPUTF8 and quoting need more. */
+#define PATH_MAX_BYTES 4096
+
+struct session *session_new(const struct app *app)
+{
+	struct session *s = mem_alloc(sizeof(*s));
+
+	s->app = app;
+	s->conn = arena_new();
+	s->forced = -1;
+	return s;
+}
+
+static struct slice keep(struct arena *a, struct slice s, size_t max)
+{
+	return slice_dup(a, slice_first(s, max));
+}
+
+static void end_message(struct session *s)
+{
+	evaluation_free(s->evaluation);
+	s->evaluation = NULL;
+	if (s->signer != NULL)
+		dkim_signer_free(s->signer);
+	s->signer = NULL;
+	arena_free(s->msg);
+	s->msg = NULL;
+	s->fields = (struct field_list){0};
+	s->envelope = (struct envelope_facts){0};
+	s->header_ended = false;
+	s->unsigned_why = NULL;
+	s->must_sign = false;
+	s->keys = NULL;
+	s->nkeys = 0;
+}
+
+void session_free(struct session *s)
+{
+	if (s == NULL)
+		return;
+	end_message(s);
+	arena_free(s->conn);
+	free(s);
+}
+
+void session_connect(struct session *s, struct ip addr, bool maybe_local,
+		     struct slice name, struct slice listener)
+{
+	s->client.addr = addr;
+	s->client.name = keep(s->conn, name, NAME_MAX_BYTES);
+	s->client.listener = keep(s->conn, listener, NAME_MAX_BYTES);
+	s->maybe_local = maybe_local;
+	s->forced = app_listener_direction(s->app, s->client.listener);
+}
+
+/* HELO may be repeated without end: the old connection arena goes. */
+void session_helo(struct session *s, struct slice helo)
+{
+	struct arena *fresh = arena_new();
+
+	s->client.name = slice_dup(fresh, s->client.name);
+	s->client.listener = slice_dup(fresh, s->client.listener);
+	s->client.helo = keep(fresh, helo, NAME_MAX_BYTES);
+	arena_free(s->conn);
+	s->conn = fresh;
+}
+
+static void begin_message(struct session *s)
+{
+	end_message(s);
+	s->msg = arena_new();
+	s->msg_client = s->client;
+	s->started_ms = clock_mono_ms();
+}
+
+void session_mail(struct session *s, struct slice sender, struct slice login,
+		  struct slice queue_id)
+{
+	begin_message(s);
+	s->envelope.sender = keep(s->msg, sender, PATH_MAX_BYTES);
+	s->envelope.login = keep(s->msg, login, NAME_MAX_BYTES);
+	s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
+	/* Postfix gives the path of sendmail(1) submission without <>; an
+	 * SMTP client cannot. */
+	if (s->maybe_local && !slice_starts(s->envelope.sender, "<")) {
+		s->msg_client.addr.family = IP_NONE;
+		s->msg_client.local = true;
+	}
+}
+
+/* A stage that needs a message but came without MAIL: start one. */
+static void need_message(struct session *s)
+{
+	if (s->msg == NULL)
+		begin_message(s);
+}
+
+void session_rcpt(struct session *s)
+{
+	need_message(s);
+	s->envelope.nrcpts++;
+}
+
+void session_header(struct session *s, struct slice name, struct slice value)
+{
+	need_message(s);
+	field_list_add(s->msg, &s->fields, &s->app->limits, name, value);
+}
+
+static void open_signer(struct session *s)
+{
+	const char *domain;
+
+	addr_authors_of(s->msg, &s->fields, &s->authors);
+	if (s->fields.trouble != FIELD_OK) {
+		/* Its From cannot be trusted to be the only one. */
+		s->must_sign = keyring_domains(s->app->keyring) > 0;
+		s->unsigned_why = field_trouble_text(s->fields.trouble);
+		return;
+	}
+	domain = policy_signing_domain(&s->authors, &s->unsigned_why);
+	if (domain == NULL)
+		return;
+	s->nkeys = keyring_find(s->app->keyring, domain, &s->keys);
+	if (s->nkeys == 0) {
+		s->unsigned_why = "no key for the author domain";
+		return;
+	}
+	s->must_sign = true;
+	s->signer = dkim_signer_new(s->msg, &s->fields, s->keys, s->nkeys,
+				    clock_unix());
+	if (s->signer == NULL)
+		s->unsigned_why = "signature could not be opened";
+}
+
+void session_end_of_header(struct session *s)
+{
+	need_message(s);
+	if (s->header_ended)
+		return;
+	s->header_ended = true;
+	s->direction =
+		policy_direction(s->forced, s->app->config->networks.sign.v,
+				 s->app->config->networks.sign.n,
+				 &s->msg_client, &s->envelope, &s->why);
+	switch (s->direction) {
+	case MAIL_INBOUND:
+		s->evaluation =
+			evaluation_new(s->msg, &s->app->env, &s->msg_client,
+				       &s->envelope, &s->fields);
+		break;
+	case MAIL_OUTBOUND:
+		open_signer(s);
+		break;
+	case MAIL_IGNORED:
+		break;
+	}
+}
+
+void session_body(struct session *s, struct slice bytes)
+{
+	session_end_of_header(s);
+	if (s->evaluation != NULL)
+		evaluation_body(s->evaluation, bytes);
+	else if (s->signer != NULL)
+		dkim_signer_body(s->signer, bytes);
+}
+
+static const char *log_line(struct session *s, const char *text)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, s->msg, 16384);
+	if (s->envelope.queue_id.n > 0)
+		strbuf_add_escaped(&b, s->envelope.queue_id, 64);
+	else
+		strbuf_adds(&b, "NOQUEUE");
+	strbuf_printf(&b, ": %s ms=%lld", text,
+		      (long long)(clock_mono_ms() - s->started_ms));
+	return strbuf_cstr(&b);
+}
+
+static void finish_inbound(struct session *s, int64_t now,
+			   struct session_outcome *ret)
+{
+	struct results r;
+	struct verdict v;
+
+	evaluation_end(s->evaluation, now, &r);
+	policy_decide(&r, &v);
+	stamp_inbound(s->msg, &s->app->env, &s->fields, &r, &v, &ret->edits);
+	ret->action = v.action;
+	ret->reply = v.reply;
+	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,
+					       &s->envelope, &r, &v));
+	if (r.second_opinion != NULL)
+		ret->warn = log_line(s, arena_printf(s->msg,
+						     "libopendmarc differs: %s",
+						     r.second_opinion));
+}
+
+/* Signs; false when it had to be signed and could not be. */
+static bool sign(struct session *s, struct slice *values, size_t *n)
+{
+	const char *reason = NULL;
+
+	*n = 0;
+	if (s->signer == NULL)
+		return !s->must_sign;
+	if (!dkim_signer_end(s->signer, values, &reason)) {
+		s->unsigned_why = reason != NULL ? reason : "signing failed";
+		return false;
+	}
+	*n = s->nkeys;
+	return true;
+}
+
+static const char *explain_outbound(struct session *s, size_t nsigned)
+{
+	struct strbuf b;
+	char ip[IP_TEXT_MAX];
+
+	strbuf_init(&b, s->msg, 8192);
+	strbuf_adds(&b, "from=");
+	for (size_t i = 0; i < s->authors.ndomains; i++)
+		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
+			      s->authors.domains[i]);
+	strbuf_printf(&b, " client=%s direction=outbound(%s)",
+		      s->msg_client.local ? "local"
+					  : ip_format(&s->msg_client.addr, ip),
+		      s->why);
+	if (s->envelope.login.n > 0) {
+		strbuf_adds(&b, " login=");
+		strbuf_add_escaped(&b, s->envelope.login, 128);
+	}
+	strbuf_adds(&b, " signed=");
+	for (size_t i = 0; i < nsigned; i++)
+		strbuf_printf(&b, "%s%s/%s", i > 0 ? "," : "",
+			      s->keys[i].domain, s->keys[i].selector);
+	if (nsigned == 0)
+		strbuf_printf(&b, "no why=\"%s\"",
+			      s->unsigned_why != NULL ? s->unsigned_why : "");
+	return strbuf_cstr(&b);
+}
+
+static void finish_outbound(struct session *s, struct session_outcome *ret)
+{
+	struct slice *values = arena_array(s->msg, s->nkeys, sizeof(*values));
+	size_t n;
+	bool ok = sign(s, values, &n);
+
+	stamp_outbound(s->msg, &s->app->env, &s->fields, values, n,
+		       &ret->edits);
+	ret->log = log_line(s, explain_outbound(s, n));
+	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
+		return;
+	ret->action = VERDICT_TEMPFAIL;
+	ret->reply = "message could not be signed, try again later";
+	ret->edits.n = 0;
+}
+
+void session_end_of_message(struct session *s, struct slice queue_id,
+			    int64_t now, struct session_outcome *ret)
+{
+	*ret = (struct session_outcome){.action = VERDICT_ACCEPT};
+	session_end_of_header(s);
+	if (queue_id.n > 0)
+		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
+	switch (s->direction) {
+	case MAIL_INBOUND:
+		finish_inbound(s, now, ret);
+		break;
+	case MAIL_OUTBOUND:
+		finish_outbound(s, ret);
+		break;
+	case MAIL_IGNORED:
+		ret->log = log_line(s, "direction=none(listener)");
+		break;
+	}
+}
+
+void session_abort(struct session *s)
+{
+	end_message(s);
+}
+
+enum verdict_action session_on_error(const struct session *s)
+{
+	const struct config *c = s->app->config;
+	int64_t choice = s->direction == MAIL_OUTBOUND && s->must_sign
+				 ? c->on_signing_error
+				 : c->on_internal_error;
+
+	return choice == ON_ERROR_TEMPFAIL ? VERDICT_TEMPFAIL : VERDICT_ACCEPT;
+}

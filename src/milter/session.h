@@ -1,0 +1,49 @@
+/*
+ * One SMTP session: events in, edits and a verdict out.  Knows no libmilter
+ * type, so that it can be tested and fuzzed by itself.
+ *
+ * Order: new, connect, helo*, (mail, rcpt*, header*, end of header, body*,
+ * end of message | abort)*, free.  A stage may be missing; nothing may come
+ * twice without the state being reset.  One thread at a time.
+ */
+#ifndef MAILSEAL_MILTER_SESSION_H
+#define MAILSEAL_MILTER_SESSION_H
+
+#include "milter/app.h"
+
+struct session;
+
+/* What is to be done with a message. */
+struct session_outcome {
+	enum verdict_action action;
+	const char *reply; /* of VERDICT_TEMPFAIL: the text after 451 4.7.1 */
+	struct edits edits;
+	const char *log;  /* one line, or NULL */
+	const char *warn; /* another line at level warning, or NULL */
+};
+
+struct session *session_new(const struct app *app);
+void session_free(struct session *s); /* NULL is allowed */
+
+/* `maybe_local`: the client looks like Postfix's local submission (loopback,
+ * port 0); session_mail() has the last word. */
+void session_connect(struct session *s, struct ip addr, bool maybe_local,
+		     struct slice name, struct slice listener);
+void session_helo(struct session *s, struct slice helo);
+/* `sender`: as given; `login`, `queue_id`: empty when unknown. */
+void session_mail(struct session *s, struct slice sender, struct slice login,
+		  struct slice queue_id);
+void session_rcpt(struct session *s);
+void session_header(struct session *s, struct slice name, struct slice value);
+void session_end_of_header(struct session *s);
+void session_body(struct session *s, struct slice bytes);
+/* The outcome lives until the next session_mail(), _abort() or _free(). */
+void session_end_of_message(struct session *s, struct slice queue_id,
+			    int64_t now, struct session_outcome *ret);
+/* The message is over, finished or not; the connection goes on. */
+void session_abort(struct session *s);
+
+/* For errors of our own (an edit that the MTA refused): what to answer. */
+enum verdict_action session_on_error(const struct session *s);
+
+#endif
