@@ -12,7 +12,9 @@
 struct field {
 	struct slice name;  /* as written, without white space before ":" */
 	struct slice value; /* after ":", leading space and CRLF folds kept */
-	struct slice raw;   /* name ":" value; name and value point into it */
+	struct slice raw;   /* name ":" value; name and value point into it.
+			       From field_list_parse(): with the white space
+			       that the file has before ":" */
 };
 
 struct field_limits {
@@ -44,7 +46,9 @@ struct field_list {
  * Adds a copy of a field.  `value` may have folds as LF or CRLF; it is stored
  * with CRLF.  A field over a limit is not stored but counted: `trouble` is set
  * and stays set.  Header names are needed even then, so `name` of a too long
- * field is kept with an empty value when max_fields allows.
+ * field is kept with an empty value when the limits allow that much.  A field
+ * with bad bytes is stored as it is.  One line end at the end of `value` is
+ * dropped.
  */
 void field_list_add(struct arena *a, struct field_list *l,
 		    const struct field_limits *limits, struct slice name,
