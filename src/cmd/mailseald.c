@@ -1,0 +1,231 @@
+/*
+ * mailseald: argv, wiring, privileges; no logic.
+ *
+ * Order of start: configuration, keys and socket (these may need root), block
+ * signals, drop privileges, then threads (resolver, libmilter).  libmilter
+ * takes SIGHUP, SIGTERM and SIGINT for itself unless they are blocked in every
+ * thread before it starts: it runs in a thread of its own, and main waits for
+ * signals.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "milter/milter.h"
+
+struct options {
+	const char *config;
+	bool foreground;
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: mailseald [-f] [-c file]\n"
+	      "       mailseald -V\n"
+	      "  -c file  configuration (default " MAILSEAL_SYSCONFDIR
+	      "/mailseal.conf)\n"
+	      "  -f       stay in the foreground\n"
+	      "  -V       print the version\n",
+	      to);
+}
+
+/* Returns -1 to go on, or an exit status. */
+static int parse_args(int argc, char **argv, struct options *o)
+{
+	int c;
+
+	*o = (struct options){MAILSEAL_SYSCONFDIR "/mailseal.conf", false};
+	while ((c = getopt(argc, argv, "c:fVh")) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'V':
+			puts("mailseald " PACKAGE_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return EX_USAGE;
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return EX_USAGE;
+	}
+	return -1;
+}
+
+static int complain(struct strbuf *errors)
+{
+	fputs(strbuf_cstr(errors), stderr);
+	return EX_CONFIG;
+}
+
+/* Becomes `name` when started as root.  False and a message when it cannot. */
+static bool drop_privileges(const char *name, struct strbuf *errors)
+{
+	struct passwd *pw;
+
+	if (geteuid() != 0 || name[0] == '\0')
+		return true;
+	pw = getpwnam(name);
+	if (pw == NULL) {
+		strbuf_printf(errors,
+			      "user \"%s\" does not exist; create it with "
+			      "useradd --system %s, or set user\n",
+			      name, name);
+		return false;
+	}
+	if (initgroups(name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
+	    setuid(pw->pw_uid) != 0 || setuid(0) == 0) {
+		strbuf_printf(errors, "cannot become user \"%s\": %s\n", name,
+			      strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static void *run_milter(void *arg)
+{
+	int *status = arg;
+
+	*status = milter_run();
+	/* main waits for a signal: tell it that there is nothing more to
+	 * wait for */
+	kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+/* Waits until no message is in flight, at most `seconds`. */
+static void drain(int64_t seconds)
+{
+	int64_t until = clock_mono_ms() + seconds * 1000;
+	const struct timespec tick = {0, 20 * 1000 * 1000};
+
+	while (milter_in_flight() > 0 && clock_mono_ms() < until)
+		nanosleep(&tick, NULL);
+	if (milter_in_flight() > 0)
+		log_warn("stopping with %u messages unfinished; the MTA will "
+			 "try them again",
+			 milter_in_flight());
+}
+
+static int serve(struct app *app, const sigset_t *signals, int fd)
+{
+	const struct config *c = app->config;
+	pthread_t thread;
+	int status = 0;
+	int sig = 0;
+
+	if (!milter_register(app, fd)) {
+		log_error("libmilter refused to register");
+		return EX_SOFTWARE;
+	}
+	if (pthread_create(&thread, NULL, run_milter, &status) != 0) {
+		log_error("cannot create a thread");
+		return EX_OSERR;
+	}
+	log_info("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
+		 c->authserv_id);
+	do
+		sigwait(signals, &sig);
+	while (sig == SIGHUP || sig == SIGPIPE);
+	listen_close(c->socket, fd);
+	drain(c->shutdown_timeout);
+	milter_stop();
+	pthread_join(thread, NULL);
+	log_info("stopped");
+	return status == 0 ? 0 : EX_SOFTWARE;
+}
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* Everything that may need root; -1 and messages on failure. */
+static int prepare(const struct config *c, struct app **app,
+		   struct strbuf *errors)
+{
+	const char *err;
+	int fd;
+
+	*app = app_new(c, errors);
+	if (*app == NULL)
+		return -1;
+	fd = listen_open(c->arena, c->socket, c->socket_mode, c->socket_group,
+			 &err);
+	if (fd < 0)
+		strbuf_printf(errors, "%s\n", err);
+	return fd;
+}
+
+static int start(const struct options *o, const struct config *c,
+		 struct strbuf *errors)
+{
+	struct app *app = NULL;
+	sigset_t signals;
+	int fd = prepare(c, &app, errors);
+	int status = EX_CONFIG;
+
+	if (fd < 0)
+		goto out;
+	block_signals(&signals);
+	if (!o->foreground && daemon(0, 0) != 0) {
+		strbuf_printf(errors, "cannot become a daemon: %s\n",
+			      strerror(errno));
+		goto out;
+	}
+	log_open("mailseald", (enum log_target)c->log.target,
+		 (enum log_level)c->log.level);
+	if (drop_privileges(c->user, errors) && app_start(app, errors))
+		status = serve(app, &signals, fd);
+	if (errors->n > 0)
+		log_error("%s", strbuf_cstr(errors));
+out:
+	app_free(app);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct arena *a;
+	struct strbuf errors;
+	struct config *c;
+	int status = parse_args(argc, argv, &o);
+
+	if (status >= 0)
+		return status;
+	a = arena_new();
+	strbuf_init(&errors, a, 65536);
+	c = config_load(o.config, &errors);
+	status = c != NULL ? start(&o, c, &errors) : EX_CONFIG;
+	if (status == EX_CONFIG)
+		complain(&errors);
+	config_free(c);
+	arena_free(a);
+	return status;
+}

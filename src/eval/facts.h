@@ -11,7 +11,8 @@
 
 /* The connection. */
 struct client_facts {
-	struct ip addr;	       /* IP_NONE: local submission by sendmail(1) */
+	struct ip addr;	       /* IP_NONE: unknown, or local submission */
+	bool local;	       /* submission by sendmail(1) */
 	struct slice name;     /* as the MTA gives it; "[addr]" when unknown */
 	struct slice helo;     /* the last HELO or EHLO; empty when none came */
 	struct slice listener; /* {daemon_name} */

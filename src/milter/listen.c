@@ -1,0 +1,231 @@
+/*
+ * The listening socket is ours: made, probed, owned and given its mode here,
+ * then handed to libmilter as "fd:N".  (libmilter's own opening removes even a
+ * live socket, and does not set TCP_NODELAY, which costs a reply over TCP some
+ * 40 ms; accepted sockets inherit it from the listening one.)
+ */
+#include "milter/milter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+static bool unix_address(const char *path, struct sockaddr_un *sun)
+{
+	size_t n = strlen(path);
+
+	*sun = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (n == 0 || n >= sizeof(sun->sun_path))
+		return false;
+	memcpy(sun->sun_path, path, n + 1);
+	return true;
+}
+
+/* Does somebody answer at this path? */
+static bool unix_alive(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool alive;
+
+	if (fd < 0)
+		return true;
+	alive = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+		(errno != ECONNREFUSED && errno != ENOENT);
+	close(fd);
+	return alive;
+}
+
+/* Makes way for the new socket: NULL when the path is free. */
+static const char *unix_clear(const struct sockaddr_un *sun)
+{
+	struct stat st;
+
+	if (lstat(sun->sun_path, &st) != 0)
+		return NULL;
+	if (!S_ISSOCK(st.st_mode))
+		return "exists and is no socket; remove it or choose another "
+		       "path";
+	if (unix_alive(sun))
+		return "is in use: another mailseald runs on it; stop that one "
+		       "first";
+	return unlink(sun->sun_path) == 0 ? NULL
+					  : "is stale and cannot be "
+					    "removed";
+}
+
+static const char *unix_grant(const char *path, const char *mode,
+			      const char *group)
+{
+	struct group *g;
+
+	if (group[0] != '\0') {
+		g = getgrnam(group);
+		if (g == NULL)
+			return "socket_group is no group of this host";
+		if (chown(path, (uid_t)-1, g->gr_gid) != 0)
+			return "cannot be given to socket_group";
+	}
+	if (chmod(path, (mode_t)strtoul(mode, NULL, 8)) != 0)
+		return "cannot be given socket_mode";
+	return NULL;
+}
+
+static int open_unix(const char *path, const char *mode, const char *group,
+		     const char **err)
+{
+	struct sockaddr_un sun;
+	mode_t old;
+	int fd;
+
+	if (!unix_address(path, &sun)) {
+		*err = "path is empty or too long (at most 107 bytes)";
+		return -1;
+	}
+	*err = unix_clear(&sun);
+	if (*err != NULL)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	old = umask(0177);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0)
+		*err = strerror(errno);
+	umask(old);
+	if (*err == NULL)
+		*err = unix_grant(path, mode, group);
+	if (*err == NULL && listen(fd, BACKLOG) != 0)
+		*err = strerror(errno);
+	if (*err != NULL && fd >= 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int bind_inet(const struct addrinfo *ai, const char **err)
+{
+	int one = 1;
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0) {
+		*err = strerror(errno);
+		return -1;
+	}
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 ||
+	    listen(fd, BACKLOG) != 0) {
+		*err = strerror(errno);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* "port@addr" */
+static int open_inet(struct arena *a, const char *where, const char **err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV |
+					     AI_PASSIVE};
+	struct addrinfo *ai = NULL;
+	struct slice addr = slice_of(where);
+	struct slice port = slice_cut(&addr, '@');
+	int fd, rc;
+
+	if (addr.p == NULL || addr.n == 0) {
+		*err = "give an address: inet:port@address";
+		return -1;
+	}
+	if (addr.n > 2 && addr.p[0] == '[' && addr.p[addr.n - 1] == ']')
+		addr = (struct slice){addr.p + 1, addr.n - 2};
+	rc = getaddrinfo(slice_cstr(a, addr), slice_cstr(a, port), &hints, &ai);
+	if (rc != 0) {
+		*err = gai_strerror(rc);
+		return -1;
+	}
+	fd = bind_inet(ai, err);
+	freeaddrinfo(ai);
+	return fd;
+}
+
+static int open_fd(const char *number, const char **err)
+{
+	uint64_t n;
+	int on;
+	socklen_t len = sizeof(on);
+
+	if (!slice_u64(slice_of(number), 65535, &n) ||
+	    getsockopt((int)n, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) != 0 ||
+	    on == 0) {
+		*err = "is no listening socket that we were given";
+		return -1;
+	}
+	return (int)n;
+}
+
+int listen_open(struct arena *a, const char *where, const char *mode,
+		const char *group, const char **err)
+{
+	struct slice rest = slice_of(where);
+	struct slice kind = slice_cut(&rest, ':');
+	int fd = -1;
+
+	*err = NULL;
+	if (rest.p == NULL)
+		*err = "use unix:/path, inet:port@address or fd:N";
+	else if (slice_is(kind, "unix") || slice_is(kind, "local"))
+		fd = open_unix(rest.p, mode, group, err);
+	else if (slice_is(kind, "inet") || slice_is(kind, "inet6"))
+		fd = open_inet(a, rest.p, err);
+	else if (slice_is(kind, "fd"))
+		fd = open_fd(rest.p, err);
+	else
+		*err = "use unix:/path, inet:port@address or fd:N";
+	if (fd < 0)
+		*err = arena_printf(a, "socket %s: %s", where, *err);
+	return fd;
+}
+
+/* Wakes libmilter's poll on the old socket, which it still holds. */
+static void knock(const struct sockaddr *sa, socklen_t len)
+{
+	int fd = socket(sa->sa_family,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return;
+	(void)connect(fd, sa, len);
+	close(fd);
+}
+
+void listen_close(const char *where, int fd)
+{
+	struct sockaddr_storage self = {0};
+	socklen_t len = sizeof(self);
+	struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+	int other =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)getsockname(fd, (struct sockaddr *)&self, &len);
+	/* An address of the kernel's choice, which nobody knows. */
+	if (other >= 0 &&
+	    bind(other, (struct sockaddr *)&nobody,
+		 offsetof(struct sockaddr_un, sun_path)) == 0 &&
+	    listen(other, 1) == 0 && dup2(other, fd) >= 0)
+		knock((struct sockaddr *)&self, len);
+	if (other >= 0)
+		close(other);
+	if (slice_starts(slice_of(where), "unix:"))
+		(void)unlink(where + 5);
+}

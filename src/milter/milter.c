@@ -1,0 +1,320 @@
+/*
+ * libmilter callbacks: translate events for session.c.  With apply.c the only
+ * code that includes mfapi.h.
+ *
+ * libmilter's pool moves connections between threads: the state of a
+ * connection hangs on its context (smfi_setpriv), never on a thread.  Every
+ * stage but end of message is asked for without reply where the MTA offers
+ * that (SMFIP_NR_*); the set is constant, so what an option changes later
+ * needs no new negotiation.
+ */
+#include "milter/milter.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* Postfix sends fields up to header_size_limit (102,400) in one packet;
+ * libmilter drops packets over 65,535 bytes unless told otherwise. */
+#define PACKET_MAX (1024 * 1024)
+
+/* Stages that we never answer. */
+#define NO_REPLY                                                               \
+	(SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT |       \
+	 SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY)
+
+struct connection {
+	struct session *session;
+	unsigned long no_reply; /* negotiated */
+	bool leading_space;	/* SMFIP_HDR_LEADSPC negotiated */
+	bool in_message;
+};
+
+static const struct app *the_app;
+static atomic_uint in_flight;
+
+unsigned milter_in_flight(void)
+{
+	return atomic_load(&in_flight);
+}
+
+static struct connection *connection_of(SMFICTX *ctx)
+{
+	return smfi_getpriv(ctx);
+}
+
+static sfsistat answer(const struct connection *c, unsigned long flag)
+{
+	return (c->no_reply & flag) != 0 ? SMFIS_NOREPLY : SMFIS_CONTINUE;
+}
+
+static struct slice macro(SMFICTX *ctx, const char *name)
+{
+	return slice_of(smfi_getsymval(ctx, unconst(name)));
+}
+
+static void message_begins(struct connection *c)
+{
+	if (!c->in_message)
+		atomic_fetch_add(&in_flight, 1);
+	c->in_message = true;
+}
+
+static void message_ends(struct connection *c)
+{
+	if (c->in_message)
+		atomic_fetch_sub(&in_flight, 1);
+	c->in_message = false;
+	session_abort(c->session);
+}
+
+/* Sendmail takes a list at end of message only with one at end of header. */
+static void ask_macros(SMFICTX *ctx)
+{
+	static const struct {
+		int stage;
+		const char *names;
+	} want[] = {
+		{SMFIM_CONNECT, "j {daemon_name}"},
+		{SMFIM_ENVFROM, "i {auth_authen}"},
+		{SMFIM_EOH, "i"},
+		{SMFIM_EOM, "i"},
+	};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++)
+		(void)smfi_setsymlist(ctx, want[i].stage,
+				      unconst(want[i].names));
+}
+
+static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1,
+			     unsigned long f2, unsigned long f3,
+			     unsigned long *pf0, unsigned long *pf1,
+			     unsigned long *pf2, unsigned long *pf3)
+{
+	struct connection *c;
+
+	(void)f2;
+	(void)f3;
+	/* Without both we could neither report nor remove forgeries. */
+	if ((f0 & (SMFIF_ADDHDRS | SMFIF_CHGHDRS)) !=
+	    (SMFIF_ADDHDRS | SMFIF_CHGHDRS))
+		return SMFIS_REJECT;
+	c = mem_alloc(sizeof(*c));
+	c->session = session_new(the_app);
+	c->no_reply = f1 & NO_REPLY;
+	c->leading_space = (f1 & SMFIP_HDR_LEADSPC) != 0;
+	if (smfi_setpriv(ctx, c) != MI_SUCCESS) {
+		session_free(c->session);
+		free(c);
+		return SMFIS_REJECT;
+	}
+	*pf0 = SMFIF_ADDHDRS | SMFIF_CHGHDRS;
+	if ((f0 & SMFIF_SETSYMLIST) != 0) {
+		*pf0 |= SMFIF_SETSYMLIST;
+		ask_macros(ctx);
+	}
+	*pf1 = f1 &
+	       (NO_REPLY | SMFIP_HDR_LEADSPC | SMFIP_NODATA | SMFIP_NOUNKNOWN);
+	*pf2 = 0;
+	*pf3 = 0;
+	return SMFIS_CONTINUE;
+}
+
+/* The address; *port0: loopback with port 0, as Postfix shows sendmail(1). */
+static struct ip address_of(const _SOCK_ADDR *sa, bool *port0)
+{
+	struct ip ip = {0};
+	in_port_t port = 1;
+	uint32_t v4;
+
+	*port0 = false;
+	if (sa == NULL)
+		return ip;
+	if (sa->sa_family == AF_INET) {
+		struct sockaddr_in in;
+		memcpy(&in, sa, sizeof(in));
+		ip = ip_from_bytes(&in.sin_addr, 4);
+		port = in.sin_port;
+		memcpy(&v4, &in.sin_addr, 4);
+		*port0 = port == 0 && (ntohl(v4) >> 24) == 127;
+	} else if (sa->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+		memcpy(&in6, sa, sizeof(in6));
+		ip = ip_from_bytes(&in6.sin6_addr, 16);
+		port = in6.sin6_port;
+		*port0 = port == 0 && IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+	}
+	return ip;
+}
+
+static sfsistat on_connect(SMFICTX *ctx, char *name, _SOCK_ADDR *sa)
+{
+	struct connection *c = connection_of(ctx);
+	bool port0;
+	struct ip ip = address_of(sa, &port0);
+
+	session_connect(c->session, ip, port0, slice_of(name),
+			macro(ctx, "{daemon_name}"));
+	return answer(c, SMFIP_NR_CONN);
+}
+
+static sfsistat on_helo(SMFICTX *ctx, char *helo)
+{
+	struct connection *c = connection_of(ctx);
+
+	session_helo(c->session, slice_of(helo));
+	return answer(c, SMFIP_NR_HELO);
+}
+
+static sfsistat on_mail(SMFICTX *ctx, char **argv)
+{
+	struct connection *c = connection_of(ctx);
+
+	message_begins(c);
+	session_mail(c->session, slice_of(argv[0]), macro(ctx, "{auth_authen}"),
+		     macro(ctx, "i"));
+	return answer(c, SMFIP_NR_MAIL);
+}
+
+static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
+{
+	struct connection *c = connection_of(ctx);
+
+	(void)argv;
+	session_rcpt(c->session);
+	return answer(c, SMFIP_NR_RCPT);
+}
+
+static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
+{
+	struct connection *c = connection_of(ctx);
+	struct slice v = slice_of(value);
+
+	if (c->leading_space) {
+		session_header(c->session, slice_of(name), v);
+	} else {
+		/* The MTA took one space away: the usual one. */
+		struct arena *a = arena_new();
+		session_header(c->session, slice_of(name),
+			       slice_of(arena_printf(a, " %s", value)));
+		arena_free(a);
+	}
+	return answer(c, SMFIP_NR_HDR);
+}
+
+static sfsistat on_end_of_header(SMFICTX *ctx)
+{
+	struct connection *c = connection_of(ctx);
+
+	session_end_of_header(c->session);
+	return answer(c, SMFIP_NR_EOH);
+}
+
+static sfsistat on_body(SMFICTX *ctx, unsigned char *bytes, size_t n)
+{
+	struct connection *c = connection_of(ctx);
+
+	session_body(c->session, (struct slice){(const char *)bytes, n});
+	return answer(c, SMFIP_NR_BODY);
+}
+
+static sfsistat tempfail(SMFICTX *ctx, const char *text)
+{
+	if (text != NULL)
+		(void)smfi_setreply(ctx, unconst("451"), unconst("4.7.1"),
+				    unconst(text));
+	return SMFIS_TEMPFAIL;
+}
+
+static sfsistat on_end_of_message(SMFICTX *ctx)
+{
+	struct connection *c = connection_of(ctx);
+	struct session_outcome o;
+	sfsistat ret = SMFIS_ACCEPT;
+
+	session_end_of_message(c->session, macro(ctx, "i"), clock_unix(), &o);
+	if (o.action == VERDICT_TEMPFAIL) {
+		ret = tempfail(ctx, o.reply);
+	} else if (!apply_edits(ctx, &o.edits)) {
+		log_error("the MTA refused a header change");
+		if (session_on_error(c->session) == VERDICT_TEMPFAIL)
+			ret = tempfail(ctx, "internal error, try again later");
+	}
+	if (o.log != NULL)
+		log_info("%s", o.log);
+	if (o.warn != NULL)
+		log_warn("%s", o.warn);
+	message_ends(c);
+	return ret;
+}
+
+static sfsistat on_abort(SMFICTX *ctx)
+{
+	struct connection *c = connection_of(ctx);
+
+	if (c != NULL)
+		message_ends(c);
+	return SMFIS_CONTINUE;
+}
+
+static sfsistat on_close(SMFICTX *ctx)
+{
+	struct connection *c = connection_of(ctx);
+
+	if (c == NULL)
+		return SMFIS_CONTINUE;
+	message_ends(c);
+	session_free(c->session);
+	free(c);
+	(void)smfi_setpriv(ctx, NULL);
+	return SMFIS_CONTINUE;
+}
+
+static char filter_name[] = "mailseal";
+
+bool milter_register(const struct app *app, int listen_fd)
+{
+	static struct smfiDesc desc = {
+		.xxfi_name = filter_name,
+		.xxfi_version = SMFI_VERSION,
+		.xxfi_flags = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_SETSYMLIST,
+		.xxfi_connect = on_connect,
+		.xxfi_helo = on_helo,
+		.xxfi_envfrom = on_mail,
+		.xxfi_envrcpt = on_rcpt,
+		.xxfi_header = on_header,
+		.xxfi_eoh = on_end_of_header,
+		.xxfi_body = on_body,
+		.xxfi_eom = on_end_of_message,
+		.xxfi_abort = on_abort,
+		.xxfi_close = on_close,
+		.xxfi_negotiate = on_negotiate,
+	};
+	char conn[32];
+	struct arena *a = arena_new();
+	bool ok;
+
+	the_app = app;
+	memcpy(conn, "fd:", 4);
+	strncat(conn, arena_printf(a, "%d", listen_fd), sizeof(conn) - 4);
+	arena_free(a);
+	(void)smfi_setmaxdatasize(PACKET_MAX);
+	ok = smfi_setconn(conn) == MI_SUCCESS &&
+	     smfi_register(desc) == MI_SUCCESS;
+	return ok;
+}
+
+int milter_run(void)
+{
+	return smfi_main() == MI_SUCCESS ? 0 : -EIO;
+}
+
+void milter_stop(void)
+{
+	(void)smfi_stop();
+}
