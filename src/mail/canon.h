@@ -28,7 +28,8 @@ struct slice canon_without_b(struct arena *a, struct slice raw);
  * Which fields of `l` the names of an h= tag select, bottom-up per name (RFC
  * 6376 5.4.2).  `h`: names separated by ":" (FWS allowed).  Writes one index
  * per name into ret[], or SIZE_MAX for a name with no instance left.  Returns
- * the number of names, at most `max`; SIZE_MAX if there are more.
+ * the number of names, at most `max`; SIZE_MAX if there are more.  The work is
+ * in the order of max * max + max * fields.
  */
 size_t canon_select(const struct field_list *l, struct slice h, size_t max,
 		    size_t *ret);
@@ -38,14 +39,11 @@ struct canon_body {
 	enum canon_mode mode;
 	uint64_t limit;   /* l= in canonical bytes; UINT64_MAX: none */
 	uint64_t total;   /* canonical bytes of the whole body so far */
-	uint64_t blank;   /* CRLFs held back (trailing empty lines) */
+	uint64_t blank;   /* CRLFs held back (they may be the last) */
 	bool line_wsp;    /* WSP held back (relaxed) */
-	bool cr;          /* last byte was CR */
-	bool line_open;   /* something stands on the current line */
+	bool cr;          /* CR held back */
 	canon_sink *sink;
 	void *arg;
-	/* implementation may add fields */
-	struct slice pending;
 };
 
 void canon_body_init(struct canon_body *b, enum canon_mode mode,
