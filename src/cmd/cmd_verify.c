@@ -1,0 +1,170 @@
+/*
+ * mailseal verify: the daemon's evaluation of a message on standard input.
+ *
+ * The exit status says whether the evaluation could be made, not what it
+ * found: 0, or sysexits(3).
+ */
+#include "cmd/cmd.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "eval/eval.h"
+#include "mail/domain.h"
+
+#define MESSAGE_MAX (256 * 1024 * 1024)
+
+struct arguments {
+	const char *ip, *helo, *from, *zone, *authserv_id;
+	int64_t now;
+	bool json;
+};
+
+static const struct option long_options[] = {
+	{"ip", required_argument, NULL, 'i'},
+	{"helo", required_argument, NULL, 'h'},
+	{"from", required_argument, NULL, 'f'},
+	{"zone", required_argument, NULL, 'z'},
+	{"now", required_argument, NULL, 'n'},
+	{"authserv-id", required_argument, NULL, 'a'},
+	{"json", no_argument, NULL, 'j'},
+	{0},
+};
+
+static bool set_now(struct arguments *o, const char *text)
+{
+	uint64_t v;
+
+	if (!slice_u64(slice_of(text), INT64_MAX, &v))
+		return false;
+	o->now = (int64_t)v;
+	return true;
+}
+
+static int parse(int argc, char **argv, struct arguments *o)
+{
+	int c;
+
+	*o = (struct arguments){.authserv_id = "localhost", .helo = ""};
+	o->now = clock_unix();
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (c == 'i')
+			o->ip = optarg;
+		else if (c == 'h')
+			o->helo = optarg;
+		else if (c == 'f')
+			o->from = optarg;
+		else if (c == 'z')
+			o->zone = optarg;
+		else if (c == 'a')
+			o->authserv_id = optarg;
+		else if (c == 'j')
+			o->json = true;
+		else if (c != 'n' || !set_now(o, optarg))
+			return cmd_usage("verify", "bad option");
+	}
+	if (o->ip == NULL || o->from == NULL)
+		return cmd_usage("verify", "--ip and --from are needed");
+	return optind == argc ? 0 : cmd_usage("verify", "too many arguments");
+}
+
+static void print_text(struct arena *a, const struct client_facts *client,
+		       const struct envelope_facts *envelope,
+		       const struct results *r, const struct verdict *v,
+		       struct slice authres)
+{
+	printf("Authentication-Results: %.*s\n", (int)authres.n, authres.p);
+	printf("%s\n", explain_inbound(a, client, envelope, r, v));
+	if (r->second_opinion != NULL)
+		printf("libopendmarc differs: %s\n", r->second_opinion);
+}
+
+static void run(struct arena *a, const struct arguments *o,
+		const struct eval_env *env, const struct client_facts *client,
+		struct slice message)
+{
+	const struct field_limits limits = {1000, 65536, 262144};
+	struct envelope_facts envelope = {.sender = slice_of(o->from)};
+	struct field_list fields = {0};
+	struct evaluation *e;
+	struct results r;
+	struct verdict v;
+	struct slice body, authres;
+
+	field_list_parse(a, &fields, &limits, message, &body);
+	e = evaluation_new(a, env, client, &envelope, &fields);
+	evaluation_body(e, body);
+	evaluation_end(e, o->now, &r);
+	policy_decide(&r, &v);
+	authres = stamp_authres(a, env->authserv_id, &r, &v);
+	if (o->json)
+		puts(explain_json(a, &r, authres));
+	else
+		print_text(a, client, &envelope, &r, &v, authres);
+	evaluation_free(e);
+}
+
+/* The body of a file has LF line ends; over SMTP it had CRLF. */
+static struct slice with_crlf(struct arena *a, struct slice s)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, 2 * (size_t)MESSAGE_MAX);
+	while (s.n > 0) {
+		ptrdiff_t at = slice_chr(s, '\n');
+		size_t n = at < 0 ? s.n : (size_t)at;
+		bool cr = at > 0 && s.p[at - 1] == '\r';
+
+		strbuf_add(&b, slice_first(s, n));
+		if (at >= 0)
+			strbuf_adds(&b, cr ? "\n" : "\r\n");
+		s = at < 0 ? (struct slice){"", 0} : slice_from(s, n + 1);
+	}
+	return strbuf_slice(&b);
+}
+
+static int verify(struct arena *a, const struct arguments *o)
+{
+	struct dns_options dns = {.zone_file = o->zone,
+				  .query_timeout_ms = 6000,
+				  .cache_bytes = 1 << 20};
+	struct eval_env env = {.dns_wait_ms = 20000, .dns_max_queries = 150};
+	struct client_facts client = {.helo = slice_of(o->helo)};
+	struct slice message;
+	const char *err = NULL;
+
+	if (!ip_parse(slice_of(o->ip), &client.addr))
+		return cmd_usage("verify", "--ip is no address");
+	env.authserv_id = domain_canon(a, slice_of(o->authserv_id));
+	if (env.authserv_id == NULL)
+		return cmd_usage("verify", "--authserv-id is no domain");
+	if (!cmd_read_stdin(a, MESSAGE_MAX, &message))
+		return EX_NOINPUT;
+	env.dns = dns_new(a, &dns, &err);
+	if (env.dns == NULL) {
+		fprintf(stderr, "mailseal verify: %s\n", err);
+		return EX_CONFIG;
+	}
+	env.dkim = (struct dkim_verify_options){
+		10, 50, 1024, 4096, 300, crypto_keycache_new(100)};
+	run(a, o, &env, &client, with_crlf(a, message));
+	dns_free(env.dns);
+	crypto_keycache_free(env.dkim.keycache);
+	return 0;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	struct arguments o;
+	struct arena *a;
+	int status = parse(argc, argv, &o);
+
+	if (status != 0)
+		return status;
+	a = arena_new();
+	status = verify(a, &o);
+	arena_free(a);
+	return status;
+}
