@@ -24,7 +24,7 @@ struct slice {
 struct slice slice_of(const char *s); /* NULL gives the empty slice */
 bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_ci(struct slice a, struct slice b);
-bool slice_is(struct slice a, const char *s);    /* a == s, exactly */
+bool slice_is(struct slice a, const char *s);	 /* a == s, exactly */
 bool slice_is_ci(struct slice a, const char *s); /* ASCII case folded */
 bool slice_starts(struct slice a, const char *prefix);
 bool slice_starts_ci(struct slice a, const char *prefix);
