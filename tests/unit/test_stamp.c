@@ -1,0 +1,150 @@
+/* stamp.c: results become header edits (RFC 8601, AR-3, AR-4, AR-12a). */
+#include "check.h"
+
+#include "eval/eval.h"
+#include "mail/authres.h"
+
+static const struct field_limits limits = {1000, 65536, 262144};
+static const char *const own_ids[] = {"mx.example.net", "old.example.net"};
+static const struct eval_env env = {.authserv_id = "mx.example.net",
+				    .authserv_ids = own_ids,
+				    .nauthserv_ids = 2};
+
+static void add(struct arena *a, struct field_list *l, const char *name,
+		const char *value)
+{
+	field_list_add(a, l, &limits, slice_of(name), slice_of(value));
+}
+
+/* MB-3: own-id fields go from the highest index down, others stay, and the
+ * new field is inserted last. */
+static void test_removal(void **state)
+{
+	struct arena *a = arena_new();
+	struct field_list l = {0};
+	struct results r = {0};
+	struct verdict v = {0};
+	struct edits e;
+
+	(void)state;
+	add(a, &l, "Authentication-Results", " mx.example.net; dkim=pass");
+	add(a, &l, "Subject", " x");
+	add(a, &l, "authentication-results", " other.example; spf=pass");
+	add(a, &l, "Authentication-Results", " \"MX.Example.NET.\" 1; none");
+	add(a, &l, "Authentication-Results", " old.example.net; dmarc=pass");
+	stamp_inbound(a, &env, &l, &r, &v, &e);
+	assert_int_equal(e.n, 4);
+	assert_int_equal(e.v[0].kind, EDIT_DELETE);
+	assert_int_equal(e.v[0].index, 4);
+	assert_int_equal(e.v[1].index, 3);
+	assert_int_equal(e.v[2].index, 1);
+	assert_int_equal(e.v[3].kind, EDIT_INSERT);
+	assert_int_equal(e.v[3].index, 0);
+	assert_true(e.v[3].value[0] == ' ');
+	arena_free(a);
+}
+
+static struct results sample(struct dkim_result *d)
+{
+	d[0] = (struct dkim_result){.status = DKIM_STATUS_PASS,
+				    .domain = "example.com",
+				    .selector = "s1",
+				    .algorithm = SLICE("rsa-sha256"),
+				    .b = SLICE("AAAAAAAAAAbb")};
+	d[1] = (struct dkim_result){.status = DKIM_STATUS_FAIL,
+				    .reason = "body hash mismatch",
+				    .domain = "other.example",
+				    .selector = "s2",
+				    .algorithm = SLICE("ed25519-sha256"),
+				    .b = SLICE("AAAAAAAAAAcc")};
+	return (struct results){
+		.spf_helo = {.checked = true,
+			     .status = SPF_STATUS_NONE,
+			     .domain = "mail.example.com",
+			     .identity = SPF_IDENTITY_HELO},
+		.spf_mailfrom = {.checked = true,
+				 .status = SPF_STATUS_PASS,
+				 .domain = "example.com",
+				 .identity = SPF_IDENTITY_MAILFROM},
+		.dkim = {.n = 2, .v = d},
+		.dmarc = {.status = DMARC_STATUS_PASS,
+			  .author_domain = "example.com",
+			  .policy_domain = "example.com",
+			  .record = {.p = DMARC_P_REJECT},
+			  .dkim_aligned = true},
+	};
+}
+
+static const struct authres_resinfo *find(const struct authres *ar,
+					  const char *method, size_t nth)
+{
+	for (size_t i = 0; i < ar->n; i++)
+		if (slice_is(ar->v[i].method, method) && nth-- == 0)
+			return &ar->v[i];
+	return NULL;
+}
+
+static void check_prop(const struct authres_resinfo *m, const char *ptype,
+		       const char *name, const char *want)
+{
+	assert_non_null(m);
+	for (size_t i = 0; i < m->nprops; i++) {
+		if (!slice_is(m->props[i].ptype, ptype) ||
+		    !slice_is(m->props[i].name, name))
+			continue;
+		check_slice(m->props[i].value, want);
+		return;
+	}
+	fail_msg("no %s.%s", ptype, name);
+}
+
+/* What we write parses, with every property; header.b is unique (6008 4). */
+static void test_content(void **state)
+{
+	struct arena *a = arena_new();
+	struct dkim_result d[2];
+	struct results r = sample(d);
+	struct verdict v = {.disposition = DMARC_P_NONE};
+	struct authres ar;
+	struct slice value = stamp_authres(a, "mx.example.net", &r, &v);
+
+	(void)state;
+	assert_true(authres_parse(a, value, &ar));
+	check_slice(ar.id, "mx.example.net");
+	assert_int_equal(ar.n, 5);
+	check_prop(find(&ar, "dmarc", 0), "header", "from", "example.com");
+	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "none");
+	check_prop(find(&ar, "dkim", 0), "header", "d", "example.com");
+	check_prop(find(&ar, "dkim", 0), "header", "b", "AAAAAAAAAAb");
+	check_prop(find(&ar, "dkim", 1), "header", "b", "AAAAAAAAAAc");
+	check_slice(find(&ar, "dkim", 1)->reason, "body hash mismatch");
+	check_prop(find(&ar, "spf", 0), "smtp", "helo", "mail.example.com");
+	check_prop(find(&ar, "spf", 1), "smtp", "mailfrom", "example.com");
+	arena_free(a);
+}
+
+/* Unsigned mail says dkim=none: later filters can tell it from an outage. */
+static void test_unsigned(void **state)
+{
+	struct arena *a = arena_new();
+	struct results r = {0};
+	struct verdict v = {0};
+	struct authres ar;
+
+	(void)state;
+	assert_true(authres_parse(a, stamp_authres(a, "mx.example.net", &r, &v),
+				  &ar));
+	check_slice(find(&ar, "dkim", 0)->result, "none");
+	assert_null(find(&ar, "spf", 0));
+	arena_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_removal),
+		cmocka_unit_test(test_content),
+		cmocka_unit_test(test_unsigned),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
