@@ -24,6 +24,8 @@
 #include "config.h"
 #include "milter/milter.h"
 
+#define ERRORS_MAX 65536
+
 struct options {
 	const char *config;
 	bool foreground;
@@ -70,12 +72,6 @@ static int parse_args(int argc, char **argv, struct options *o)
 		return EX_USAGE;
 	}
 	return -1;
-}
-
-static int complain(struct strbuf *errors)
-{
-	fputs(strbuf_cstr(errors), stderr);
-	return EX_CONFIG;
 }
 
 /* Becomes `name` when started as root.  False and a message when it cannot. */
@@ -182,6 +178,23 @@ static int prepare(const struct config *c, struct app **app,
 	return fd;
 }
 
+/* From here on messages go to the log. */
+static int run(struct app *app, const sigset_t *signals, int fd)
+{
+	const struct config *c = app->config;
+	struct strbuf errors;
+	int status = EX_CONFIG;
+
+	log_open("mailseald", (enum log_target)c->log.target,
+		 (enum log_level)c->log.level);
+	strbuf_init(&errors, c->arena, ERRORS_MAX);
+	if (drop_privileges(c->user, &errors) && app_start(app, &errors))
+		return serve(app, signals, fd);
+	log_error("%s", strbuf_cstr(&errors));
+	listen_close(c->socket, fd);
+	return status;
+}
+
 static int start(const struct options *o, const struct config *c,
 		 struct strbuf *errors)
 {
@@ -190,21 +203,14 @@ static int start(const struct options *o, const struct config *c,
 	int fd = prepare(c, &app, errors);
 	int status = EX_CONFIG;
 
-	if (fd < 0)
-		goto out;
-	block_signals(&signals);
-	if (!o->foreground && daemon(0, 0) != 0) {
-		strbuf_printf(errors, "cannot become a daemon: %s\n",
-			      strerror(errno));
-		goto out;
+	if (fd >= 0) {
+		block_signals(&signals);
+		if (!o->foreground && daemon(0, 0) != 0)
+			strbuf_printf(errors, "cannot become a daemon: %s\n",
+				      strerror(errno));
+		else
+			status = run(app, &signals, fd);
 	}
-	log_open("mailseald", (enum log_target)c->log.target,
-		 (enum log_level)c->log.level);
-	if (drop_privileges(c->user, errors) && app_start(app, errors))
-		status = serve(app, &signals, fd);
-	if (errors->n > 0)
-		log_error("%s", strbuf_cstr(errors));
-out:
 	app_free(app);
 	return status;
 }
@@ -220,11 +226,10 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	a = arena_new();
-	strbuf_init(&errors, a, 65536);
+	strbuf_init(&errors, a, ERRORS_MAX);
 	c = config_load(o.config, &errors);
 	status = c != NULL ? start(&o, c, &errors) : EX_CONFIG;
-	if (status == EX_CONFIG)
-		complain(&errors);
+	fputs(strbuf_cstr(&errors), stderr);
 	config_free(c);
 	arena_free(a);
 	return status;

@@ -212,7 +212,6 @@ static void test_reuse(void **state)
 	session_abort(s);
 	play(s, &rows[1].in, &o);
 	assert_non_null(strstr(o.log, "from=example.com"));
-	session_end_of_message(s, SLICE("Q2"), NOW, &o);
 	session_free(s);
 }
 
