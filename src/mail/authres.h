@@ -2,7 +2,9 @@
  * Authentication-Results (RFC 8601 2.2): one writer and one reader.  Pure.
  *
  * Writer: any value re-parses to itself or is dropped byte by byte (AR-11):
- * controls and non-ASCII bytes are removed, lengths are bounded.
+ * controls and non-ASCII bytes are removed, lengths are bounded.  A property
+ * is left out where that could make another identity of it: when it is too
+ * long, or an address whose domain holds such bytes.
  */
 #ifndef MAILSEAL_MAIL_AUTHRES_H
 #define MAILSEAL_MAIL_AUTHRES_H
@@ -18,6 +20,7 @@ struct authres_writer {
 	struct strbuf out;
 	size_t column;  /* of the current line, for folding */
 	size_t methods; /* resinfos written */
+	bool skip;      /* the last one did not fit: nor do its properties */
 };
 
 /* `id`: authserv-id.  The value begins without leading space. */
@@ -61,8 +64,9 @@ bool authres_parse(struct arena *a, struct slice value, struct authres *ret);
 /*
  * May this field claim to be from one of `ids` (canonical authserv-ids,
  * lower-case)?  True for every variant of AR-4: case, trailing dot, comments,
- * quotes, folds, U-label for A-label, any version, and for a field that does
- * not parse far enough to tell.
+ * quotes, folds, U-label for A-label, and for a field that does not parse far
+ * enough to tell.  Also true for any version but 1, whoever it names: what
+ * such a field means to a reader is not known here (RFC 8601 5).
  */
 bool authres_claims(struct arena *a, struct slice value,
 		    const char *const *ids, size_t nids);
