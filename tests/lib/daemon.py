@@ -1,0 +1,206 @@
+"""A mailseald of the test's own: configuration, start, log, stop.
+
+    with Daemon(zone="example.org TXT ...") as d:
+        outcome = d.send(data, "<a@example.org>")
+        d.stop()                    # (status, log)
+
+The binaries are those of $MAILSEAL_BUILDDIR.  Every daemon lives in a private
+directory with its socket, zone, keys and log; no port is opened.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import milter_client
+
+BUILD = os.environ.get("MAILSEAL_BUILDDIR", os.getcwd())
+# The sanitizers must not look like an orderly end, and leaks count.
+SANITIZER = {"ASAN_OPTIONS": "exitcode=77:detect_leaks=1:abort_on_error=0",
+             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+
+
+def program(name):
+    return os.path.join(BUILD, name)
+
+
+def quote(text):
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
+                listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
+                extra=""):
+    """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs."""
+    nets = [", ".join(quote(n) for n in v) for v in (internal, sign)]
+    lines = [f"socket = {quote('unix:' + socket_path)};",
+             'socket_mode = "0666";',
+             f"authserv_id = {quote(authserv_id)};",
+             'user = "";',
+             'log = { target = "stderr"; };',
+             f"resolver = {{ zone_file = {quote(zone_file)}; }};",
+             f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; }};"]
+    if listeners:
+        rows = ", ".join(f"{{ name = {quote(n)}; direction = {quote(d)}; }}"
+                         for n, d in listeners)
+        lines.append(f"listeners = ( {rows} );")
+    rows = []
+    for domain, keys in dict(domains).items():
+        pairs = ", ".join(f"{{ selector = {quote(s)}; file = {quote(f)}; }}"
+                          for s, f in keys)
+        rows.append(f"{{ domain = {quote(domain)}; keys = ( {pairs} ); }}")
+    if rows:
+        lines.append(f"outbound = {{ domains = ( {', '.join(rows)} ); }};")
+    return "\n".join(lines) + "\n" + extra
+
+
+class Daemon:
+    def __init__(self, zone="", start=True, directory=None, **config):
+        self.own = directory is None
+        self.dir = directory or tempfile.mkdtemp(prefix="mailseal-")
+        os.chmod(self.dir, 0o755)
+        self.socket_path = os.path.join(self.dir, "milter.sock")
+        self.address = "unix:" + self.socket_path
+        self.zone_file = self.write("zone", zone)
+        self.config = self.write("mailseal.conf", config_text(
+            self.socket_path, self.zone_file, **config))
+        self.log_path = os.path.join(self.dir, "log")
+        self.process = None
+        if start:
+            try:
+                self.start()
+            except BaseException:
+                self.close()
+                raise
+
+    def write(self, name, content):
+        path = os.path.join(self.dir, name)
+        mode = "wb" if isinstance(content, bytes) else "w"
+        with open(path, mode) as f:
+            f.write(content)
+        return path
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(  # pylint: disable=R1732
+                [program("mailseald"), "-f", "-c", self.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, **SANITIZER}, cwd=self.dir)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, seconds=15):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError("mailseald ended with status "
+                                   f"{self.process.returncode}: {self.log()}")
+            try:
+                milter_client.dial(self.address, 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(f"mailseald does not listen: {self.log()}")
+
+    def log(self):
+        with open(self.log_path, "rb") as f:
+            return f.read().decode("utf-8", "backslashreplace")
+
+    def wait_log(self, part, seconds=5):
+        """The first log line with `part` in it, or None in time."""
+        end = time.monotonic() + seconds
+        while True:
+            for line in self.log().splitlines():
+                if part in line:
+                    return line
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.02)
+
+    @property
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def memory(self):
+        """Bytes resident now."""
+        with open(f"/proc/{self.process.pid}/status") as f:
+            for line in f:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def send(self, data, sender, **kw):
+        return milter_client.send_message(self.address, data, sender, **kw)
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def wait(self, seconds=20):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return "hung"
+
+    def stop(self):
+        """(exit status, log); the status is 77 when a sanitizer spoke."""
+        status = 0
+        if self.process is not None:
+            if self.alive:
+                self.signal()
+            status = self.wait()
+            self.process = None
+        return status, self.log()
+
+    def close(self):
+        if self.process is not None:
+            if self.alive:
+                self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self.own:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def sanitizer_report(log):
+    """The part of a log in which a sanitizer complains, or ''."""
+    for mark in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
+                 "runtime error:"):
+        at = log.find(mark)
+        if at >= 0:
+            return log[at:at + 6000]
+    return ""
+
+
+def check_end(tap, daemon, name="SIGTERM"):
+    """Stops; the end must be orderly and no sanitizer may have spoken."""
+    status, log = daemon.stop()
+    tap.is_(status, 0, f"{name}: exit status 0", log[-3000:])
+    report = sanitizer_report(log)
+    tap.ok(not report, f"{name}: no sanitizer report", report)
+    return log
+
+
+def stale_socket(path):
+    """Leaves a socket file that nobody listens on."""
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    s.close()
+
+
+def mailseal(*args, stdin=b"", cwd=None, timeout=60):
+    """Runs mailseal: (status, standard output, standard error)."""
+    p = subprocess.run([program("mailseal"), *args], input=stdin, cwd=cwd,
+                       capture_output=True, timeout=timeout, check=False,
+                       env={**os.environ, **SANITIZER})
+    return p.returncode, p.stdout, p.stderr.decode("utf-8", "replace")
