@@ -89,7 +89,7 @@ class Demo:
         return text
 
     def inbound(self, daemon, title, message, client, sender, wanted):
-        queue_id = f"DEMO{len(self.failures)}x{abs(hash(title)) % 10**6}"
+        queue_id = "DEMO" + title.partition(".")[0]
         self.show(title, message, f"client {client}, MAIL FROM:{sender}")
         o = daemon.send(message, sender, client=client, queue_id=queue_id,
                         helo="mail." + sender.strip("<>").split("@")[1])
