@@ -35,11 +35,11 @@ struct dmarc_record {
 	enum dmarc_policy p, sp, np;
 	bool bad_policy; /* a p, sp or np was there with an unknown value */
 	enum dmarc_psd psd;
-	bool testing;      /* t=y */
-	bool adkim_strict; /* adkim=s */
-	bool aspf_strict;  /* aspf=s */
+	bool testing;		   /* t=y */
+	bool adkim_strict;	   /* adkim=s */
+	bool aspf_strict;	   /* aspf=s */
 	struct slice rua, ruf, fo; /* as published; empty when absent */
-	bool has_rua; /* at least one syntactically valid URI */
+	bool has_rua;		   /* at least one syntactically valid URI */
 };
 
 /* False when this is no DMARC record (v= is not first and DMARC1, DM-10). */
@@ -55,12 +55,12 @@ struct dmarc_node {
 
 struct dmarc_walk {
 	const char *start;
-	bool tempfail;      /* a look-up failed: nothing else is certain */
-	bool duplicates;    /* several records at one name were discarded */
+	bool tempfail;	 /* a look-up failed: nothing else is certain */
+	bool duplicates; /* several records at one name were discarded */
 	unsigned queries;
-	size_t n;           /* longest name first */
+	size_t n; /* longest name first */
 	struct dmarc_node v[DMARC_WALK_MAX];
-	const char *org;    /* organizational domain, DM-25; never NULL */
+	const char *org; /* organizational domain, DM-25; never NULL */
 };
 
 /* The names that a walk from `start` asks, without "_dmarc.".  Returns their
@@ -68,7 +68,12 @@ struct dmarc_walk {
 size_t dmarc_walk_names(const char *start, const char *ret[DMARC_WALK_MAX]);
 /* The organizational domain over the nodes of a walk (DM-25).  Pure. */
 const char *dmarc_walk_org(const struct dmarc_walk *w);
-/* Runs the walk. */
+/* The node whose record is the policy for mail from `start`: the start itself,
+ * else the organizational domain, else the PSD above (RFC 9989 4.10.1); NULL
+ * when there is none.  Of a failed walk only a record at the start counts.
+ * Pure. */
+const struct dmarc_node *dmarc_walk_policy(const struct dmarc_walk *w);
+/* Runs the walk; a failed look-up ends it. */
 void dmarc_walk_run(struct arena *a, struct dns_budget *b, const char *start,
 		    struct dmarc_walk *ret);
 
@@ -80,22 +85,26 @@ struct dmarc_input {
 
 struct dmarc_result {
 	enum dmarc_status status;
-	const char *reason;        /* constant, or NULL */
-	const char *author_domain; /* the one that decided, or NULL */
-	const char *policy_domain; /* where the record was found, or NULL */
-	const char *org_domain;    /* of the author domain, or NULL */
-	struct dmarc_record record; /* valid when policy_domain is not NULL */
-	const char *tag;            /* "p", "sp" or "np": which applied */
+	const char *reason;	     /* constant, or NULL */
+	const char *author_domain;   /* the one that decided, or NULL */
+	const char *policy_domain;   /* where the record was found, or NULL */
+	const char *org_domain;	     /* of the author domain, or NULL */
+	struct dmarc_record record;  /* valid when policy_domain is not NULL */
+	const char *tag;	     /* "p", "sp" or "np": which applied */
 	enum dmarc_policy published; /* value of that tag, fallbacks done */
 	enum dmarc_policy policy;    /* after t=y (DM-32) */
 	bool spf_aligned;
 	bool dkim_aligned;
 	const struct dkim_result *dkim_by; /* the aligned signature */
-	unsigned walks;
+	bool duplicates; /* several records at one name were discarded */
+	unsigned walks;	 /* run for this message */
 };
 
-/* RFC 9989 5.3.  Several author domains: DM-2 (each evaluated, at most 4; pass
- * only if all pass; else the strictest failing policy). */
+#define DMARC_AUTHORS_MAX 4 /* RFC 9989 11.5: a cap on author domains */
+
+/* RFC 9989 5.3.  Several author domains: DM-2 (each evaluated, at most
+ * DMARC_AUTHORS_MAX; pass only if all pass; else the strictest failing
+ * policy; more domains without a failure among the first: permerror). */
 void dmarc_evaluate(struct arena *a, struct dns_budget *b,
 		    const struct dmarc_input *in, struct dmarc_result *ret);
 /* Warms the cache with the walk's names for each author domain. */
