@@ -26,10 +26,10 @@ enum spf_identity {
 
 struct spf_query {
 	struct ip client;
-	struct slice helo;       /* as given by the client */
+	struct slice helo;	 /* as given by the client */
 	struct addr_path sender; /* MAIL FROM */
-	const char *receiver;    /* %{r}: own host name */
-	int64_t now;             /* %{t}: seconds since 1970 */
+	const char *receiver;	 /* %{r}: own host name */
+	int64_t now;		 /* %{t}: seconds since 1970 */
 };
 
 struct spf_result {
@@ -40,7 +40,7 @@ struct spf_result {
 	const char *reason;    /* constant; NULL when there is none */
 	const char *mechanism; /* that matched, as published, or "default" */
 	const char *explanation; /* exp= text of a fail, sanitized, or NULL */
-	unsigned terms;          /* DNS terms used, RFC 7208 4.6.4 */
+	unsigned terms;		 /* DNS terms used, RFC 7208 4.6.4 */
 	unsigned voids;
 };
 
