@@ -172,26 +172,52 @@ static void test_lines_are_folded(void **state)
 	arena_free(a);
 }
 
-/* At the size limit the field is still whole. */
+/* At the size limit the field is still whole, wherever that falls. */
 static void test_full_field_is_well_formed(void **state)
+{
+	char text[AUTHRES_MAX_VALUE + 1];
+
+	(void)state;
+	memset(text, '(', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (size_t i = 3; i < sizeof(text) - 1; i += 4)
+		text[i] = ' ';
+	for (size_t pad = 80; pad < AUTHRES_MAX_VALUE; pad += 5) {
+		struct arena *a = arena_new();
+		struct authres_writer w;
+		struct authres r;
+		struct slice got;
+		authres_begin(&w, a, "mx.example.org");
+		for (int i = 0; i < 300; i++) {
+			authres_method(&w, "x", "pass", "a reason", text);
+			authres_prop(&w, "p", "q", (struct slice){text, pad});
+		}
+		got = authres_end(&w);
+		assert_true(got.n > AUTHRES_MAX_FIELD - 1200);
+		assert_true(got.n <= AUTHRES_MAX_FIELD);
+		assert_true(authres_parse(a, got, &r));
+		/* no empty last line */
+		assert_int_equal(slice_trim(got).n, got.n);
+		arena_free(a);
+	}
+}
+
+static void test_number_of_methods_is_bounded(void **state)
 {
 	struct arena *a = arena_new();
 	struct authres_writer w;
 	struct authres r;
-	char text[256];
-	struct slice got;
 
 	(void)state;
-	memset(text, '"', sizeof(text));
 	authres_begin(&w, a, "mx.example.org");
-	for (int i = 0; i < 300; i++) {
-		authres_method(&w, "x", "pass", "a reason", "(((((((");
-		authres_prop(&w, "p", "q", (struct slice){text, sizeof(text)});
+	for (int i = 0; i < AUTHRES_MAX_RESINFO + 1; i++) {
+		authres_method(&w, "x", "pass", NULL, NULL);
+		authres_prop(&w, "p", "q", SLICE("1"));
 	}
-	got = authres_end(&w);
-	assert_true(got.n <= AUTHRES_MAX_FIELD);
-	assert_true(authres_parse(a, got, &r));
-	assert_true(r.n > 100 && r.n <= AUTHRES_MAX_RESINFO);
+	assert_true(authres_parse(a, authres_end(&w), &r));
+	assert_int_equal(r.n, AUTHRES_MAX_RESINFO);
+	/* The property of a method that is not there is not either. */
+	assert_int_equal(r.v[r.n - 1].nprops, 1);
 	arena_free(a);
 }
 
@@ -606,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_whole_field),
 		cmocka_unit_test(test_lines_are_folded),
 		cmocka_unit_test(test_full_field_is_well_formed),
+		cmocka_unit_test(test_number_of_methods_is_bounded),
 		cmocka_unit_test(test_any_value_reads_back),
 		cmocka_unit_test(test_reading),
 		cmocka_unit_test(test_too_many_results),
