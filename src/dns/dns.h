@@ -48,7 +48,8 @@ struct dns_answer {
 	enum dns_security security;
 	uint32_t ttl;       /* seconds */
 	const char *reason; /* DNS_TEMPFAIL: a constant, else NULL */
-	size_t n;           /* 0 unless DNS_FOUND */
+	size_t n;           /* 0 unless DNS_FOUND; with it 0 only when no
+			     * record has a usable name ("MX 0 .") */
 	const struct dns_record *rr;
 };
 
@@ -58,16 +59,23 @@ struct dns_options {
 	/* "addr@port" or "addr"; none: the servers of /etc/resolv.conf */
 	const char *const *servers;
 	size_t nservers;
+	/* NULL: nothing is validated, every answer is DNS_INSECURE */
+	const char *trust_anchor_file;
 	const char *zone_file;  /* not NULL: answer from this file alone */
 	unsigned query_timeout_ms; /* one question, default 6000 */
-	size_t cache_bytes;        /* of our answer cache */
+	size_t cache_bytes;        /* of our answer cache; 0: none */
 };
 
 /* Makes a resolver and starts its thread (signals blocked in it).  NULL and a
  * message in *err (in `a`) on failure; for a zone file "file:line: ...". */
 struct dns *dns_new(struct arena *a, const struct dns_options *o,
 		    const char **err);
-/* Every outstanding question is first answered with temporary failure. */
+/* The same from the text of a zone file, for tests; errors "zone:line: ...".
+ * `text` need not outlive the call. */
+struct dns *dns_new_zone_text(struct arena *a, struct slice text,
+			      const char **err);
+/* Every outstanding question is first answered with temporary failure.
+ * Budgets may be freed later, but not used any more. */
 void dns_free(struct dns *d);
 
 struct dns_counters {

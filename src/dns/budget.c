@@ -1,0 +1,281 @@
+/*
+ * The face of the resolver: making and freeing it, and the budget of one
+ * message, which counts its questions and the time that it waited.
+ *
+ * A budget belongs to one thread at a time.  It remembers each answer that
+ * it gave, so that a message sees one answer to one question however long it
+ * takes, and holds a reference on it until it is freed.
+ *
+ * Limits that run out are temporary failures: they tell nothing about the
+ * domain (RFC 7208 4.6.4 on time, RFC 6376 6.1.2).
+ */
+#include "dns/dns.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "dns/resolver.h"
+
+#define QUERY_TIMEOUT_MS 6000
+#define CHAINS		 64
+
+struct memo {
+	struct memo *chain;
+	struct memo *next;
+	struct dns_question q;
+	const struct dns_answer *answer;
+};
+
+struct dns_budget {
+	struct dns *dns;
+	unsigned max_wait_ms;
+	unsigned max_queries;
+	unsigned queries;
+	unsigned prefetches;
+	int64_t waited_ms;
+	struct memo *all;
+	struct dns_hash_key key;
+	struct memo *chains[CHAINS];
+};
+
+static const struct dns_answer answer_illegal = {.status = DNS_NXDOMAIN};
+static const struct dns_answer answer_too_many = {
+	.status = DNS_TEMPFAIL,
+	.reason = "too many DNS questions for one message",
+};
+static const char reason_no_time[] = "DNS time of the message used up";
+
+/* ---- the resolver ---- */
+
+struct dns *dns_assemble(const struct dns_backend *backend, void *self,
+			 struct dns_cache *cache, unsigned query_timeout_ms)
+{
+	struct dns *d = mem_alloc(sizeof(*d));
+
+	d->backend = backend;
+	d->self = self;
+	d->cache = cache;
+	d->query_timeout_ms =
+		query_timeout_ms > 0 ? query_timeout_ms : QUERY_TIMEOUT_MS;
+	return d;
+}
+
+struct dns *dns_new(struct arena *a, const struct dns_options *o,
+		    const char **err)
+{
+	struct dns *d;
+
+	if (o->zone_file == NULL)
+		return dns_unbound_new(a, o, err);
+	d = dns_zone_open(a, o->zone_file, err);
+	if (d != NULL && o->query_timeout_ms > 0)
+		d->query_timeout_ms = o->query_timeout_ms;
+	return d;
+}
+
+void dns_free(struct dns *d)
+{
+	if (d == NULL)
+		return;
+	d->backend->free(d->self);
+	dns_cache_free(d->cache);
+	free(d);
+}
+
+void dns_counters_get(struct dns *d, struct dns_counters *ret)
+{
+	unsigned i;
+
+	ret->asked = atomic_load(&d->asked);
+	ret->cache_hits = atomic_load(&d->cache_hits);
+	ret->sent = atomic_load(&d->sent);
+	ret->timeouts = atomic_load(&d->timeouts);
+	for (i = 0; i < 4; i++)
+		ret->by_status[i] = atomic_load(&d->by_status[i]);
+}
+
+/* ---- one message ---- */
+
+struct dns_budget *dns_budget_new(struct dns *d, unsigned max_wait_ms,
+				  unsigned max_queries)
+{
+	struct dns_budget *b = mem_alloc(sizeof(*b));
+
+	b->dns = d;
+	b->max_wait_ms = max_wait_ms;
+	b->max_queries = max_queries;
+	dns_hash_key_init(&b->key);
+	return b;
+}
+
+void dns_budget_free(struct dns_budget *b)
+{
+	struct memo *m, *next;
+
+	if (b == NULL)
+		return;
+	for (m = b->all; m != NULL; m = next) {
+		next = m->next;
+		dns_answer_unref(m->answer);
+		free(m);
+	}
+	free(b);
+}
+
+static struct memo **chain_of(struct dns_budget *b,
+			      const struct dns_question *q)
+{
+	return &b->chains[dns_hash(&b->key, q->name, q->type) % CHAINS];
+}
+
+static const struct dns_answer *recall(struct dns_budget *b,
+				       const struct dns_question *q)
+{
+	const struct memo *m = *chain_of(b, q);
+
+	while (m != NULL && !dns_question_eq(&m->q, q))
+		m = m->chain;
+	return m != NULL ? m->answer : NULL;
+}
+
+static void remember(struct dns_budget *b, const struct dns_question *q,
+		     const struct dns_answer *answer)
+{
+	struct memo **chain = chain_of(b, q);
+	struct memo *m = mem_alloc(sizeof(*m));
+
+	m->q = *q;
+	m->answer = answer;
+	m->chain = *chain;
+	*chain = m;
+	m->next = b->all;
+	b->all = m;
+}
+
+static const struct dns_answer *
+from_cache(struct dns *d, const struct dns_question *q, int64_t now_ms)
+{
+	const struct dns_answer *a = NULL;
+
+	if (d->cache != NULL)
+		a = dns_cache_get(d->cache, q, now_ms);
+	if (a != NULL)
+		atomic_fetch_add(&d->cache_hits, 1);
+	return a;
+}
+
+static const struct dns_answer *
+wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
+{
+	struct dns *d = b->dns;
+	int64_t left = (int64_t)b->max_wait_ms - b->waited_ms;
+	int64_t most = d->query_timeout_ms;
+	const struct dns_answer *a;
+	bool sent = false;
+
+	if (left <= 0)
+		return dns_answer_fail(reason_no_time);
+	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
+			    &sent);
+	b->waited_ms += clock_mono_ms() - start_ms;
+	if (sent)
+		atomic_fetch_add(&d->sent, 1);
+	if (a == NULL)
+		a = dns_answer_fail(left < most ? reason_no_time
+						: dns_reason_timeout);
+	return a;
+}
+
+static void count(struct dns *d, const struct dns_answer *a)
+{
+	atomic_fetch_add(&d->asked, 1);
+	atomic_fetch_add(&d->by_status[a->status], 1);
+	if (a->reason == dns_reason_timeout || a->reason == reason_no_time)
+		atomic_fetch_add(&d->timeouts, 1);
+}
+
+const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
+				 enum dns_type type)
+{
+	int64_t now_ms = clock_mono_ms();
+	struct dns_question q;
+	const struct dns_answer *a;
+
+	/* RFC 1035 2.3.4: such a name cannot exist. */
+	if (!dns_question_init(&q, slice_of(name), type))
+		return &answer_illegal;
+	a = recall(b, &q);
+	if (a != NULL)
+		return a;
+	if (b->queries >= b->max_queries)
+		return &answer_too_many;
+	b->queries++;
+	a = from_cache(b->dns, &q, now_ms);
+	if (a == NULL)
+		a = wait_for(b, &q, now_ms);
+	count(b->dns, a);
+	remember(b, &q, a);
+	return a;
+}
+
+void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type)
+{
+	struct dns *d = b->dns;
+	struct dns_question q;
+	const struct dns_answer *a = NULL;
+
+	/* As many as could be asked, and no more: headers are the sender's. */
+	if (b->prefetches >= b->max_queries ||
+	    !dns_question_init(&q, slice_of(name), type) ||
+	    recall(b, &q) != NULL)
+		return;
+	b->prefetches++;
+	if (d->cache != NULL)
+		a = dns_cache_get(d->cache, &q, clock_mono_ms());
+	if (a == NULL && d->backend->prefetch(d->self, &q))
+		atomic_fetch_add(&d->sent, 1);
+	dns_answer_unref(a);
+}
+
+unsigned dns_budget_queries(const struct dns_budget *b)
+{
+	return b->queries;
+}
+
+unsigned dns_budget_waited_ms(const struct dns_budget *b)
+{
+	return b->waited_ms > UINT32_MAX ? UINT32_MAX : (unsigned)b->waited_ms;
+}
+
+const char *dns_status_name(enum dns_status s)
+{
+	switch (s) {
+	case DNS_FOUND:
+		return "found";
+	case DNS_NODATA:
+		return "nodata";
+	case DNS_NXDOMAIN:
+		return "nxdomain";
+	case DNS_TEMPFAIL:
+		return "tempfail";
+	}
+	return "?";
+}
+
+const char *dns_type_name(enum dns_type t)
+{
+	switch (t) {
+	case DNS_A:
+		return "A";
+	case DNS_PTR:
+		return "PTR";
+	case DNS_MX:
+		return "MX";
+	case DNS_TXT:
+		return "TXT";
+	case DNS_AAAA:
+		return "AAAA";
+	}
+	return "?";
+}
