@@ -33,6 +33,8 @@ struct crypto_pubkey; /* reference-counted */
 struct crypto_pubkey *crypto_pubkey_new(enum crypto_type type,
 					struct slice bytes,
 					const char **reason);
+/* One more reference; returns k. */
+struct crypto_pubkey *crypto_pubkey_ref(struct crypto_pubkey *k);
 void crypto_pubkey_free(struct crypto_pubkey *k);
 unsigned crypto_pubkey_bits(const struct crypto_pubkey *k);
 /* Is `sig` a valid signature over this SHA-256 digest?  RSA: PKCS#1 v1.5
