@@ -19,7 +19,7 @@ import milter_client
 
 BUILD = os.environ.get("MAILSEAL_BUILDDIR", os.getcwd())
 # The sanitizers must not look like an orderly end, and leaks count.
-SANITIZER = {"ASAN_OPTIONS": "exitcode=77:detect_leaks=1:abort_on_error=0",
+SANITIZER = {"ASAN_OPTIONS": "exitcode=77:detect_leaks=1:quarantine_size_mb=1",
              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 

@@ -1,0 +1,434 @@
+"""Private MTAs for tests: Postfix (installed) and Sendmail (unpacked only).
+
+Each has its own configuration, queue and log in a private directory, listens
+on loopback ports that were free, asks one milter, and relays everything to a
+Sink of the test's own, where what was delivered is read.  Both need root: they
+change to users of their own.  Nothing of an installed MTA is used or changed
+but its binaries.
+"""
+import glob
+import os
+import shutil
+import smtplib
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+import time
+
+USER, PASSWORD, REALM = "bob", "secret", "mta.test"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_port(port, alive, seconds=20):
+    """Until something listens there; without a connection, which would begin
+    a milter session."""
+    want = f":{port:04X} 00000000:0000 0A"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            if want in f.read():
+                return
+        if not alive():
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+class Delivered:
+    def __init__(self, sender, rcpts, data):
+        self.sender, self.rcpts, self.data = sender, rcpts, data
+
+    @property
+    def fields(self):
+        """(name, unfolded value), top down."""
+        out = []
+        for line in self.data.partition(b"\r\n\r\n")[0].split(b"\r\n"):
+            if line[:1] in (b" ", b"\t") and out:
+                out[-1] = (out[-1][0], out[-1][1] + b" " + line.strip())
+            else:
+                name, _, value = line.partition(b":")
+                out.append((name, value.strip()))
+        return [(n.decode("latin-1"), v.decode("latin-1")) for n, v in out]
+
+    def all(self, name):
+        return [v for n, v in self.fields if n.lower() == name.lower()]
+
+
+class Sink(socketserver.ThreadingTCPServer):
+    """An SMTP server that takes everything."""
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), SinkHandler)
+        self.port = self.server_address[1]
+        self.messages = []
+        self.arrived = threading.Condition()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def wait_for(self, part, seconds=30):
+        """The delivered message with these bytes in it, or None in time."""
+        part = part.encode() if isinstance(part, str) else part
+        end = time.monotonic() + seconds
+        with self.arrived:
+            while True:
+                for m in self.messages:
+                    if part in m.data:
+                        return m
+                left = end - time.monotonic()
+                if left <= 0:
+                    return None
+                self.arrived.wait(left)
+
+
+class SinkHandler(socketserver.StreamRequestHandler):
+    def say(self, text):
+        self.wfile.write(text.encode() + b"\r\n")
+
+    def handle(self):
+        sender, rcpts = "", []
+        self.say("220 sink")
+        while True:
+            line = self.rfile.readline(65536).decode("latin-1").strip()
+            verb = line[:4].upper()
+            if verb in ("", "QUIT"):
+                self.say("221 bye")
+                return
+            if verb == "MAIL":
+                sender, rcpts = line[10:].split(" ")[0], []
+            elif verb == "RCPT":
+                rcpts.append(line[8:].split(" ")[0])
+            if verb == "EHLO":
+                self.say("250-sink\r\n250 8BITMIME")
+            elif verb == "DATA":
+                self.say("354 go on")
+                self.take(sender, rcpts)
+                self.say("250 taken")
+            else:
+                self.say("250 ok")
+
+    def take(self, sender, rcpts):
+        lines = []
+        while True:
+            line = self.rfile.readline()
+            if line in (b".\r\n", b""):
+                break
+            lines.append(line[1:] if line[:1] == b"." else line)
+        with self.server.arrived:
+            self.server.messages.append(
+                Delivered(sender, rcpts, b"".join(lines)))
+            self.server.arrived.notify_all()
+
+
+def submit(port, data, sender, rcpts=("rcpt@example.net",), xclient=None,
+           login=False, helo="client.example"):
+    """One SMTP transaction; the final reply as (code, text)."""
+    with smtplib.SMTP("127.0.0.1", port, local_hostname=helo,
+                      timeout=60) as s:
+        s.ehlo()
+        if xclient:
+            code, text = s.docmd("XCLIENT", xclient)
+            if code != 220:
+                raise RuntimeError(f"XCLIENT: {code} {text}")
+            s.ehlo()
+        if login:
+            s.login(f"{USER}@{REALM}", PASSWORD)
+        for step in [("MAIL", f"FROM:<{sender}>")] + \
+                [("RCPT", f"TO:<{r}>") for r in rcpts]:
+            code, text = s.docmd(*step)
+            if code != 250:
+                return code, text.decode("utf-8", "replace")
+        code, text = s.data(data)
+        return code, text.decode("utf-8", "replace")
+
+
+class Mta:
+    def __init__(self, name):
+        self.dir = tempfile.mkdtemp(prefix=f"mailseal-{name}-")
+        os.chmod(self.dir, 0o755)  # the mail system's users must get in
+        self.sink = Sink()
+        self.port, self.submission_port = free_port(), free_port()
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def make_sasl(self, conf, owner):
+        """A user for AUTH; False when the tools are not there."""
+        if not shutil.which("saslpasswd2"):
+            return False
+        db = os.path.join(self.dir, "sasldb2")
+        self.write(conf, "pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
+                         f"sasldb_path: {db}\nmech_list: PLAIN LOGIN\n")
+        subprocess.run(["saslpasswd2", "-p", "-c", "-f", db, "-u", REALM,
+                        USER], input=PASSWORD.encode(), check=True,
+                       capture_output=True)
+        shutil.chown(db, owner)
+        return True
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self):
+        raise NotImplementedError
+
+    def stop(self):
+        raise NotImplementedError
+
+    def log(self):
+        return ""
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            self.sink.shutdown()
+            self.sink.server_close()
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+# service, type, private, unprivileged, chroot, wakeup, limit, command
+SERVICES = """\
+pickup    unix n - n 1 1 pickup
+cleanup   unix n - n - 0 cleanup
+qmgr      unix n - n 300 1 qmgr
+rewrite   unix - - n - - trivial-rewrite
+bounce    unix - - n - 0 bounce
+defer     unix - - n - 0 bounce
+trace     unix - - n - 0 bounce
+verify    unix - - n - 1 verify
+flush     unix n - n 1000? 0 flush
+proxymap  unix - - n - - proxymap
+tlsmgr    unix - - n 1000? 1 tlsmgr
+smtp      unix - - n - - smtp
+showq     unix n - n - - showq
+error     unix - - n - - error
+retry     unix - - n - - error
+discard   unix - - n - - discard
+anvil     unix - - n - 1 anvil
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix(Mta):
+    def __init__(self, milter, action="tempfail"):
+        super().__init__("postfix")
+        self.milter, self.action = milter, action
+        self.etc = os.path.join(self.dir, "etc")
+        self.started = False
+        self.has_auth = False
+
+    @staticmethod
+    def missing():
+        """What keeps it from running, or None."""
+        if os.geteuid() != 0:
+            return "not root"
+        if not os.path.exists("/usr/sbin/postfix"):
+            return "no Postfix"
+        return None
+
+    def parameters(self):
+        return {
+            "compatibility_level": "3.6",
+            "queue_directory": f"{self.dir}/spool",
+            "data_directory": f"{self.dir}/data",
+            "maillog_file": f"{self.dir}/maillog",
+            "maillog_file_prefixes": self.dir,
+            "myhostname": "mx.mta.test",
+            "mydestination": "", "local_recipient_maps": "",
+            "alias_maps": "", "alias_database": "",
+            "inet_interfaces": "loopback-only", "inet_protocols": "ipv4",
+            "default_transport": f"smtp:[127.0.0.1]:{self.sink.port}",
+            "smtp_dns_support_level": "disabled",
+            "smtp_line_length_limit": "0",
+            "smtpd_relay_restrictions":
+                "check_client_access static:OK, reject",
+            "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
+            "smtpd_client_connection_count_limit": "0",
+            "smtpd_error_sleep_time": "0",
+            "local_header_rewrite_clients": "",
+            "smtpd_sasl_auth_enable": "yes" if self.has_auth else "no",
+            "smtpd_sasl_path": "smtpd",
+            "smtpd_sasl_local_domain": REALM,
+            "smtpd_milters": self.milter, "non_smtpd_milters": self.milter,
+            "milter_default_action": self.action,
+        }
+
+    def start(self):
+        for name in ("spool", "data"):
+            os.mkdir(os.path.join(self.dir, name))
+        shutil.chown(os.path.join(self.dir, "data"), "postfix")
+        # Debian's build looks for smtpd.conf below the configuration
+        self.has_auth = self.make_sasl("etc/sasl/smtpd.conf", "postfix")
+        self.write("etc/main.cf", "".join(
+            f"{k} = {v}\n" for k, v in self.parameters().items()))
+        self.write("etc/master.cf",
+                   f"{self.port} inet n - n - - smtpd\n"
+                   f"{self.submission_port} inet n - n - - smtpd\n"
+                   "  -o milter_macro_daemon_name=submission\n" + SERVICES)
+        p = subprocess.run(["postfix", "-c", self.etc, "start"], check=False,
+                           stdin=subprocess.DEVNULL, capture_output=True)
+        if p.returncode != 0:
+            raise RuntimeError(f"postfix: {p.stderr.decode()} {self.log()}")
+        self.started = True
+        wait_port(self.port, lambda: True)
+
+    def stop(self):
+        if self.started:
+            subprocess.run(["postfix", "-c", self.etc, "stop"], check=False,
+                           stdin=subprocess.DEVNULL, capture_output=True)
+            self.started = False
+
+    def sendmail(self, data, sender, rcpts=("rcpt@example.net",)):
+        """Local submission with sendmail(1)."""
+        return subprocess.run(
+            ["/usr/sbin/sendmail", "-C", self.etc, "-f", sender, *rcpts],
+            input=data.replace(b"\r\n", b"\n"), check=False,
+            capture_output=True, timeout=60)
+
+    def log(self):
+        try:
+            with open(os.path.join(self.dir, "maillog"),
+                      encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+
+PACKAGES = ("sendmail-bin", "sendmail-base", "sendmail-cf")
+BINARY = "usr/libexec/sendmail/sendmail"
+
+
+def sendmail_tree(build):
+    """Debian's Sendmail, unpacked below the build directory: its packages
+    conflict with Postfix's.  (path, None) or (None, why not)."""
+    if os.geteuid() != 0:
+        return None, "not root"
+    for tool in ("m4", "unshare"):
+        if not shutil.which(tool):
+            return None, f"no {tool}"
+    tree = os.path.join(build, "sendmail-tree")
+    if not os.path.exists(os.path.join(tree, BINARY)):
+        os.makedirs(tree, exist_ok=True)
+        try:
+            p = subprocess.run(
+                ["apt-get", "-qq", "-o", "APT::Sandbox::User=root",
+                 "download", *PACKAGES], cwd=tree, check=False, timeout=120,
+                stdin=subprocess.DEVNULL, capture_output=True)
+        except (OSError, subprocess.TimeoutExpired) as e:
+            return None, f"no download: {e}"
+        for deb in glob.glob(os.path.join(tree, "*.deb")):
+            subprocess.run(["dpkg", "-x", deb, tree], check=True)
+        if not os.path.exists(os.path.join(tree, BINARY)):
+            return None, "no download: " + \
+                p.stderr.decode("utf-8", "replace").replace("\n", " ")[:200]
+    libs = subprocess.run(["ldd", os.path.join(tree, BINARY)], check=False,
+                          capture_output=True).stdout.decode()
+    missing = [x.split()[0] for x in libs.splitlines() if "not found" in x]
+    if missing:
+        return None, f"libraries missing: {missing}"
+    return tree, None
+
+
+def define(name, value):
+    return f"define(`{name}', `{value}')dnl\n"
+
+
+class Sendmail(Mta):
+    def __init__(self, milter, tree):
+        super().__init__("sendmail")
+        self.milter, self.tree = milter, tree
+        self.process = None
+
+    def macros(self):
+        out = "divert(0)dnl\n" + define("confDOMAIN_NAME", "mx.mta.test")
+        out += define("MAIL_SETTINGS_DIR", self.dir + "/")
+        out += "OSTYPE(`linux')dnl\n"
+        for name, value in {
+                "QUEUE_DIR": f"{self.dir}/spool",
+                "STATUS_FILE": f"{self.dir}/statistics",
+                "ALIAS_FILE": f"{self.dir}/aliases",
+                "confPID_FILE": f"{self.dir}/sendmail.pid",
+                "confSERVICE_SWITCH_FILE": f"{self.dir}/switch",
+                "confCONTROL_SOCKET_NAME": "",
+                "confDONT_BLAME_SENDMAIL": "TrustStickyBit",
+                "confTO_IDENT": "0", "confTO_RESOLVER_RETRANS": "1s",
+                "confTO_RESOLVER_RETRY": "1",
+                "SMART_HOST": "relay:[127.0.0.1]",
+                "RELAY_MAILER_ARGS": f"TCP $h {self.sink.port}"}.items():
+            out += define(name, value)
+        for feature in ("nocanonify", "promiscuous_relay", "no_default_msa",
+                        "accept_unresolvable_domains",
+                        "accept_unqualified_senders"):
+            out += f"FEATURE(`{feature}')dnl\n"
+        for name, port in (("smtpd", self.port),
+                           ("submission", self.submission_port)):
+            out += f"DAEMON_OPTIONS(`Name={name}, Addr=127.0.0.1, " \
+                   f"Port={port}')dnl\n"
+        socket_path = self.milter.partition(":")[2]
+        out += f"INPUT_MAIL_FILTER(`mailseal', `S=local:{socket_path}, " \
+               "F=T, T=C:10s;S:10s;R:10s;E:60s')dnl\n"
+        return out + "MAILER(`smtp')dnl\n"
+
+    def start(self):
+        os.mkdir(os.path.join(self.dir, "spool"), 0o700)
+        self.write("switch", "hosts files dns\n")
+        self.write("aliases", "")
+        mc = self.write("sendmail.mc", self.macros())
+        cf = os.path.join(self.tree, "usr/share/sendmail/cf/")
+        p = subprocess.run(["m4", f"-D_CF_DIR_={cf}", cf + "m4/cf.m4", mc],
+                           check=True, capture_output=True)
+        self.write("sendmail.cf", p.stdout.decode())
+        # a host name without a dot costs a minute's sleep
+        with open(os.path.join(self.dir, "out"), "wb") as out:
+            self.process = subprocess.Popen(  # pylint: disable=R1732
+                ["unshare", "--uts", "sh", "-c",
+                 'hostname mx.mta.test; exec "$@"', "sh",
+                 os.path.join(self.tree, BINARY), "-C",
+                 os.path.join(self.dir, "sendmail.cf"), "-bD", "-q5s",
+                 "-X", os.path.join(self.dir, "traffic")],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            wait_port(self.port, lambda: self.process.poll() is None)
+        except RuntimeError as e:
+            raise RuntimeError(f"{e}: {self.log()}") from None
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def log(self):
+        text = ""
+        for name in ("out", "traffic"):
+            try:
+                with open(os.path.join(self.dir, name), encoding="utf-8",
+                          errors="replace") as f:
+                    text += f.read()
+            except OSError:
+                pass
+        return text
