@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "dns/resolver.h"
@@ -78,6 +79,10 @@ void dns_free(struct dns *d)
 {
 	if (d == NULL)
 		return;
+	d->backend->stop(d->self);
+	/* Who was answered just now still has to find the way out. */
+	while (atomic_load(&d->inside) > 0)
+		usleep(1000);
 	d->backend->free(d->self);
 	dns_cache_free(d->cache);
 	free(d);
@@ -195,10 +200,25 @@ static void count(struct dns *d, const struct dns_answer *a)
 		atomic_fetch_add(&d->timeouts, 1);
 }
 
+static const struct dns_answer *resolve(struct dns_budget *b,
+					const struct dns_question *q)
+{
+	struct dns *d = b->dns;
+	int64_t now_ms = clock_mono_ms();
+	const struct dns_answer *a;
+
+	atomic_fetch_add(&d->inside, 1);
+	a = from_cache(d, q, now_ms);
+	if (a == NULL)
+		a = wait_for(b, q, now_ms);
+	count(d, a);
+	atomic_fetch_sub(&d->inside, 1);
+	return a;
+}
+
 const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 				 enum dns_type type)
 {
-	int64_t now_ms = clock_mono_ms();
 	struct dns_question q;
 	const struct dns_answer *a;
 
@@ -211,10 +231,7 @@ const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 	if (b->queries >= b->max_queries)
 		return &answer_too_many;
 	b->queries++;
-	a = from_cache(b->dns, &q, now_ms);
-	if (a == NULL)
-		a = wait_for(b, &q, now_ms);
-	count(b->dns, a);
+	a = resolve(b, &q);
 	remember(b, &q, a);
 	return a;
 }

@@ -100,6 +100,8 @@ struct dns_backend {
 					int64_t deadline_ms, bool *sent);
 	/* Begins without waiting; may do nothing.  Was it begun? */
 	bool (*prefetch)(void *self, const struct dns_question *q);
+	/* From now on every question, waiting or new, is answered at once. */
+	void (*stop)(void *self);
 	void (*free)(void *self);
 };
 
@@ -108,6 +110,7 @@ struct dns {
 	void *self;
 	struct dns_cache *cache; /* NULL: none */
 	unsigned query_timeout_ms;
+	_Atomic unsigned inside; /* threads in dns_ask() */
 	_Atomic uint64_t asked;
 	_Atomic uint64_t cache_hits;
 	_Atomic uint64_t sent;

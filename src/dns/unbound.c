@@ -66,8 +66,6 @@ struct unbound {
 	struct dns_hash_key key;
 
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* nobody waits any more */
-	unsigned waiters;
 	bool stopping;
 	size_t npending;
 	struct pending *queue, **queue_tail;
@@ -327,14 +325,11 @@ pending_wait(struct unbound *u, struct pending *p, int64_t deadline_ms)
 
 	deadline_of(deadline_ms, &until);
 	p->refs++;
-	u->waiters++;
 	while (p->answer == NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&p->known, &u->lock, &until);
 	if (p->answer != NULL)
 		ret = dns_answer_ref(p->answer);
 	pending_unref(p);
-	if (--u->waiters == 0)
-		pthread_cond_broadcast(&u->idle);
 	return ret;
 }
 
@@ -384,11 +379,10 @@ static void unbound_release(struct unbound *u)
 	if (u->wake_fd >= 0)
 		close(u->wake_fd);
 	pthread_mutex_destroy(&u->lock);
-	pthread_cond_destroy(&u->idle);
 	free(u);
 }
 
-static void unbound_free(void *self)
+static void unbound_stop(void *self)
 {
 	struct unbound *u = self;
 
@@ -397,16 +391,17 @@ static void unbound_free(void *self)
 	pthread_mutex_unlock(&u->lock);
 	wake(u);
 	pthread_join(u->thread, NULL);
-	pthread_mutex_lock(&u->lock);
-	while (u->waiters > 0)
-		pthread_cond_wait(&u->idle, &u->lock);
-	pthread_mutex_unlock(&u->lock);
-	unbound_release(u);
+}
+
+static void unbound_free(void *self)
+{
+	unbound_release(self);
 }
 
 static const struct dns_backend unbound_backend = {
 	.ask = unbound_ask,
 	.prefetch = unbound_prefetch,
+	.stop = unbound_stop,
 	.free = unbound_free,
 };
 
@@ -606,7 +601,6 @@ struct dns *dns_unbound_new(struct arena *a, const struct dns_options *o,
 
 	u->queue_tail = &u->queue;
 	pthread_mutex_init(&u->lock, NULL);
-	cond_init(&u->idle);
 	dns_hash_key_init(&u->key);
 	ok = context_init(a, u, o, &why);
 	if (ok) {

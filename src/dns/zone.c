@@ -568,6 +568,11 @@ static bool zone_prefetch(void *self, const struct dns_question *q)
 	return false;
 }
 
+static void zone_stop(void *self)
+{
+	(void)self;
+}
+
 static void zone_free(void *self)
 {
 	struct zone *z = self;
@@ -580,6 +585,7 @@ static void zone_free(void *self)
 static const struct dns_backend zone_backend = {
 	.ask = zone_ask,
 	.prefetch = zone_prefetch,
+	.stop = zone_stop,
 	.free = zone_free,
 };
 
