@@ -1,4 +1,12 @@
-/* Base64 (RFC 4648 4), FWS inside allowed when decoding.  Pure. */
+/*
+ * Base64 (RFC 4648 4), as DKIM uses it: white space inside is skipped when
+ * decoding (RFC 6376 3.2), nothing else is.
+ *
+ * Padding is required: data that was cut must not decode.  Unused bits of the
+ * last digit are not looked at (RFC 4648 3.5 leaves that to the reader).
+ * Results live in the caller's arena and are at most 3/4 or 4/3 of the input.
+ * Pure.
+ */
 #include "mail/base64.h"
 
 static int digit(char c)

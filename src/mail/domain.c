@@ -1,6 +1,11 @@
 /*
- * Canonical domains: lower-case A-labels without trailing dot.  The only code
- * that includes libidn2, and only for names that are not ASCII.  Pure.
+ * Canonical domains: lower-case A-labels without trailing dot (RFC 5890
+ * 2.3.2.1, RFC 8616 4).
+ *
+ * This is the only code that includes libidn2, and only labels that are not
+ * ASCII go there: ASCII labels are kept as they stand, "xn--" and "_" too.
+ * It does not judge whether a name exists, or looks like another one.
+ * Results live in the caller's arena.  Pure.
  */
 #include "mail/domain.h"
 
@@ -37,41 +42,84 @@ static bool is_ascii(struct slice s)
 	return true;
 }
 
-/* HP-8: U+2000-206F, U+00AD, U+3000 and U+FEFF, which UTS46 would map away,
- * so that two names that look alike became one. */
+/* Code points that nobody sees, or sees as a space, and that UTS46 would drop
+ * or map: a name with one is not the name that it looks like (HP-8). */
+static bool invisible(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x0080, 0x00a0},   {0x00ad, 0x00ad},	{0x034f, 0x034f},
+		{0x061c, 0x061c},   {0x115f, 0x1160},	{0x1680, 0x1680},
+		{0x17b4, 0x17b5},   {0x180b, 0x180f},	{0x2000, 0x200f},
+		{0x2028, 0x202f},   {0x205f, 0x206f},	{0x2800, 0x2800},
+		{0x3000, 0x3000},   {0x3164, 0x3164},	{0xfe00, 0xfe0f},
+		{0xfeff, 0xfeff},   {0xffa0, 0xffa0},	{0xfff0, 0xffff},
+		{0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return true;
+	return false;
+}
+
+/* `s` is taken for UTF-8; libidn2 refuses what is not. */
 static bool has_invisible(struct slice s)
 {
-	for (size_t i = 0; i + 1 < s.n; i++) {
-		const unsigned char *u = (const unsigned char *)s.p + i;
-		bool third = i + 2 < s.n;
+	uint32_t c = 0;
 
-		if (u[0] == 0xc2 && u[1] == 0xad)
-			return true;
-		if (u[0] == 0xe2 &&
-		    (u[1] == 0x80 || (u[1] == 0x81 && third && u[2] < 0xb0)))
-			return true;
-		if (third && u[0] == 0xe3 && u[1] == 0x80 && u[2] == 0x80)
-			return true;
-		if (third && u[0] == 0xef && u[1] == 0xbb && u[2] == 0xbf)
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char b = (unsigned char)s.p[i];
+		bool last = i + 1 == s.n || (s.p[i + 1] & 0xc0) != 0x80;
+		if (b < 0x80)
+			c = b;
+		else if (b < 0xc0)
+			c = c << 6 | (b & 0x3f);
+		else
+			c = b & (b < 0xe0 ? 0x1f : b < 0xf0 ? 0x0f : 0x07);
+		if (last && invisible(c))
 			return true;
 	}
 	return false;
 }
 
-/* RFC 8616 4: U-labels become A-labels.  NULL when they cannot. */
+/* RFC 8616 4: a U-label becomes an A-label.  False when it cannot. */
+static bool add_label(struct strbuf *out, struct slice label)
+{
+	const int flags = IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL;
+	const uint8_t *u;
+	uint8_t *converted = NULL;
+	bool ok;
+
+	if (is_ascii(label)) {
+		strbuf_add(out, label);
+		return true;
+	}
+	if (has_invisible(label))
+		return false;
+	u = (const uint8_t *)slice_cstr(out->arena, label);
+	ok = idn2_lookup_u8(u, &converted, flags) == IDN2_OK;
+	if (ok)
+		strbuf_adds(out, (const char *)converted);
+	idn2_free(converted);
+	return ok;
+}
+
+/* Label by label, so that libidn2 does not see the ASCII ones. */
 static const char *to_ascii(struct arena *a, struct slice s)
 {
-	const uint8_t *u = (const uint8_t *)slice_cstr(a, s);
-	uint8_t *out = NULL;
-	const char *ret = NULL;
-	int flags = IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL;
+	struct slice rest = s;
+	struct strbuf out;
 
-	if (has_invisible(s))
-		return NULL;
-	if (idn2_lookup_u8(u, &out, flags) == IDN2_OK && out != NULL)
-		ret = arena_strdup(a, (const char *)out);
-	idn2_free(out);
-	return ret;
+	strbuf_init(&out, a, DOMAIN_MAX);
+	for (bool first = true; rest.p != NULL; first = false) {
+		if (!first)
+			strbuf_addc(&out, '.');
+		if (!add_label(&out, slice_cut(&rest, '.')))
+			return NULL;
+	}
+	return out.overflow ? NULL : strbuf_cstr(&out);
 }
 
 const char *domain_canon(struct arena *a, struct slice s)
@@ -80,11 +128,11 @@ const char *domain_canon(struct arena *a, struct slice s)
 
 	if (s.n > 0 && s.p[s.n - 1] == '.')
 		s.n--;
-	/* a U-label takes at most 4 bytes a character */
+	/* UTF-8 has at most 4 bytes a character. */
 	if (s.n == 0 || s.n > 4 * (size_t)DOMAIN_MAX ||
 	    memchr(s.p, '\0', s.n) != NULL)
 		return NULL;
-	name = is_ascii(s) ? slice_lower(a, s) : to_ascii(a, s);
+	name = is_ascii(s) ? slice_cstr(a, s) : to_ascii(a, s);
 	if (name == NULL || !name_ok(name))
 		return NULL;
 	return slice_lower(a, slice_of(name));

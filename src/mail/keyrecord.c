@@ -1,4 +1,11 @@
-/* DKIM key records (RFC 6376 3.6.1, RFC 8463 4.2).  Pure. */
+/*
+ * DKIM key records (RFC 6376 3.6.1, RFC 8463 4.2).
+ *
+ * This says what the record says.  Whether the key is a key, its size, and
+ * what hash, service and flags mean for a signature is dkim/'s to judge; how
+ * several records at one name are treated (DK-12) also.  The key lives in the
+ * caller's arena.  Pure.
+ */
 #include "mail/keyrecord.h"
 
 #include "mail/base64.h"
@@ -41,7 +48,7 @@ bool keyrecord_parse(struct arena *a, struct slice txt, struct keyrecord *ret,
 		     const char **reason)
 {
 	struct tagvalue_list l;
-	struct slice v, p;
+	struct slice v, p, key;
 
 	if (!tagvalue_parse(txt, &l, reason))
 		return false;
@@ -55,12 +62,13 @@ bool keyrecord_parse(struct arena *a, struct slice txt, struct keyrecord *ret,
 		*reason = "key record without p=";
 		return false;
 	}
-	*ret = (struct keyrecord){.type = type_of(&l)};
-	if (!base64_decode(a, p, &ret->key)) {
+	if (!base64_decode(a, p, &key)) {
 		*reason = "key is not base64";
 		return false;
 	}
-	ret->revoked = ret->key.n == 0;
+	/* RFC 6376 3.6.1: an empty p= means that the key was revoked */
+	*ret = (struct keyrecord){
+		.type = type_of(&l), .key = key, .revoked = key.n == 0};
 	read_lists(&l, ret);
 	return true;
 }

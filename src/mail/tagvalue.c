@@ -1,4 +1,11 @@
-/* tag=value lists (RFC 6376 3.2), strict.  Pure. */
+/*
+ * tag=value lists (RFC 6376 3.2), strict: DKIM signatures, key records, ARC
+ * sets and DMARC records.
+ *
+ * This does not know any tag: which are required and what their values mean
+ * is the caller's.  Unknown tags are kept.  Names and values point into the
+ * input; a list holds at most TAGVALUE_MAX tags.  Pure.
+ */
 #include "mail/tagvalue.h"
 
 /* ALPHA *(ALPHA / DIGIT / "_") */
@@ -12,14 +19,18 @@ static bool name_ok(struct slice s)
 	return true;
 }
 
-/* FWS, VALCHAR, and UTF-8 (RFC 8616); no other control. */
-static bool value_ok(struct slice s)
+/* FWS, VALCHAR, and UTF-8 (RFC 8616); no other control, and no line end that
+ * does not fold. */
+static bool text_ok(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		if (c == '\r' || c == '\n' || c == '\t')
+		char next = i + 1 < s.n ? s.p[i + 1] : '\0';
+		if (c == '\r' && next == '\n')
 			continue;
-		if (c < 0x20 || c == 0x7f || c == ';')
+		if (c == '\n' && ascii_iswsp(next))
+			continue;
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return false;
 	}
 	return true;
@@ -29,16 +40,14 @@ static bool add(struct slice tag, struct tagvalue_list *l, const char **reason)
 {
 	struct slice value = tag;
 	struct slice name = slice_trim(slice_cut(&value, '='));
-	struct slice seen;
 
-	if (value.p == NULL || !name_ok(name) || !value_ok(value)) {
+	if (value.p == NULL || !name_ok(name)) {
 		*reason = "syntax error in tag list";
 		return false;
 	}
 	for (size_t i = 0; i < l->n; i++) {
-		seen = l->v[i].name;
 		/* RFC 6376 3.2: tags MUST NOT be duplicated */
-		if (slice_eq(seen, name)) {
+		if (slice_eq(l->v[i].name, name)) {
 			*reason = "duplicate tag";
 			return false;
 		}
@@ -57,15 +66,21 @@ bool tagvalue_parse(struct slice s, struct tagvalue_list *ret,
 	struct slice rest = s;
 
 	ret->n = 0;
-	while (rest.p != NULL) {
+	if (!text_ok(s)) {
+		*reason = "control character in tag list";
+		return false;
+	}
+	do {
 		struct slice tag = slice_cut(&rest, ';');
 
-		/* one ";" may end the list */
-		if (slice_trim(tag).n == 0 && rest.p == NULL && ret->n > 0)
+		/* RFC 6376 3.2: one ";" may end the list */
+		if (rest.p == NULL && ret->n > 0 && slice_trim(tag).n == 0)
 			return true;
-		if (!add(tag, ret, reason))
+		if (!add(tag, ret, reason)) {
+			ret->n = 0;
 			return false;
-	}
+		}
+	} while (rest.p != NULL);
 	return true;
 }
 
