@@ -12,6 +12,7 @@
 
 #define EXPANSION_MAX	 8192 /* bytes before left labels are dropped */
 #define NAME_MAX_TEXT	 253
+#define MACROS_MAX	 128 /* in one text: bounds the work */
 #define MACRO_DELIMITERS ".-+,/_="
 
 struct macro {
@@ -320,6 +321,7 @@ static bool expand(struct arena *a, struct strbuf *b,
 		   const struct spf_macro_env *env, struct slice s, bool exp,
 		   bool *unmatched)
 {
+	unsigned macros = 0;
 	struct macro m;
 
 	*unmatched = false;
@@ -330,6 +332,10 @@ static bool expand(struct arena *a, struct strbuf *b,
 		}
 		if (!read_macro(s, &i, exp, &m))
 			return false;
+		if (++macros > MACROS_MAX) {
+			b->overflow = true;
+			return true;
+		}
 		/* RFC 8616 4: such a term does not match */
 		if ((m.letter == 's' || m.letter == 'l') &&
 		    !is_ascii(env->local)) {

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""The RFC 7208 suite of the openspf community, against tests/unit/spf_suite.
+
+MAILSEAL_SUITES names the directory that holds rfc7208-tests.yml; without it
+the test is skipped.  Each scenario's zone data becomes a zone file, and all
+of its cases go through one run of the helper.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+from tap import Tap, skip_all  # noqa: E402
+
+
+def octets(text):
+    """The suite's strings stand for octets, or for text in UTF-8."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8")
+
+
+def quoted(text):
+    """One TXT string, in pieces of 255, with \\DDD for what needs it."""
+    data = octets(text)
+    pieces = [data[i:i + 255] for i in range(0, len(data), 255)] or [b""]
+    out = []
+    for piece in pieces:
+        chars = (chr(c) if 32 <= c < 127 and c not in b'"\\' else f"\\{c:03d}"
+                 for c in piece)
+        out.append('"' + "".join(chars) + '"')
+    return " ".join(out)
+
+
+def txt_data(value):
+    if isinstance(value, list):
+        return " ".join(quoted(part) for part in value) or '""'
+    return quoted(value)
+
+
+def zone_lines(name, entries):
+    """Yields the zone-file lines of one name of a scenario."""
+    records = [next(iter(e.items())) for e in entries if isinstance(e, dict)]
+    timeout = "TIMEOUT" in entries
+    if timeout and not records:
+        yield f"{name} ANY !TIMEOUT"
+        return
+    # The suite's rule: SPF records without any TXT record are TXT as well;
+    # "TXT: NONE" stands for "really none".
+    has_txt = any(kind == "TXT" for kind, _ in records)
+    given = False
+    for kind, value in records:
+        if kind == "SPF":
+            if has_txt:
+                continue
+            kind = "TXT"
+        if kind == "TXT":
+            if value == "NONE":
+                continue
+            given = True
+            yield f"{name} TXT {txt_data(value)}"
+        elif kind == "MX":
+            yield f"{name} MX {value[0]} {value[1].rstrip('.') or '.'}"
+        elif kind in ("A", "AAAA"):
+            yield f"{name} {kind} {value}"
+        elif kind in ("PTR", "CNAME"):
+            yield f"{name} {kind} {value.rstrip('.')}"
+        else:
+            raise ValueError(f"{name}: unknown type {kind}")
+    if timeout and not given:
+        yield f"{name} TXT !TIMEOUT"
+    elif not given and has_txt and len(records) <= 2:
+        yield f"{name} A 192.0.2.254"  # the name exists, without TXT
+
+
+def write_zone(path, scenario):
+    with open(path, "w", encoding="ascii") as out:
+        for name, entries in scenario["zonedata"].items():
+            for line in zone_lines(name, entries):
+                print(line, file=out)
+
+
+def run_helper(helper, zone, cases):
+    text = "".join(f"{c['host']}\t{c.get('helo', '')}\t{c['mailfrom']}\n"
+                   for c in cases)
+    done = subprocess.run([helper, zone], input=text.encode("utf-8"),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=120, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
+    return done.stdout.decode("ascii").splitlines()
+
+
+def compare(tap, name, case, line):
+    result, explanation = line.split("\t", 1)
+    wanted = case["result"]
+    if not isinstance(wanted, list):
+        wanted = [wanted]
+    good = result in wanted
+    if "explanation" in case and result == "fail":
+        text = case["explanation"]
+        good = good and explanation == ("" if text == "DEFAULT" else text)
+    tap.ok(good, name, f"got {line!r}",
+           f"wanted {wanted} {case.get('explanation')!r}",
+           case.get("comment", ""))
+
+
+def main():
+    directory = os.environ.get("MAILSEAL_SUITES")
+    if not directory:
+        skip_all("MAILSEAL_SUITES is not set")
+    try:
+        import yaml
+    except ImportError:
+        skip_all("no python3-yaml")
+    helper = os.path.join(os.environ.get("MAILSEAL_BUILDDIR", "."),
+                          "tests/unit/spf_suite")
+    tap = Tap()
+    path = os.path.join(directory, "rfc7208-tests.yml")
+    with open(path, encoding="utf-8") as suite, \
+            tempfile.TemporaryDirectory() as work:
+        for scenario in yaml.safe_load_all(suite):
+            zone = os.path.join(work, "zone")
+            names, cases = zip(*scenario["tests"].items())
+            with tap.group(scenario["description"]):
+                write_zone(zone, scenario)
+                lines = run_helper(helper, zone, cases)
+                tap.is_(len(lines), len(cases), scenario["description"])
+                for name, case, line in zip(names, cases, lines):
+                    compare(tap, name, case, line)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
