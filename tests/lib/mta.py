@@ -220,6 +220,7 @@ flush     unix n - n 1000? 0 flush
 proxymap  unix - - n - - proxymap
 tlsmgr    unix - - n 1000? 1 tlsmgr
 smtp      unix - - n - - smtp
+scache    unix - - n - 1 scache
 showq     unix n - n - - showq
 error     unix - - n - - error
 retry     unix - - n - - error
@@ -256,7 +257,7 @@ class Postfix(Mta):
             "myhostname": "mx.mta.test",
             "mydestination": "", "local_recipient_maps": "",
             "alias_maps": "", "alias_database": "",
-            "inet_interfaces": "loopback-only", "inet_protocols": "ipv4",
+            "inet_interfaces": "loopback-only", "inet_protocols": "all",
             "default_transport": f"smtp:[127.0.0.1]:{self.sink.port}",
             "smtp_dns_support_level": "disabled",
             "smtp_line_length_limit": "0",

@@ -73,10 +73,13 @@ class Run:
                       "spoof", xclient=OUTSIDE)
         self.result(m, "spoof", {"spf": "fail", "dkim": "none",
                                  "dmarc": "fail"})
-        v6 = "NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::25 PORT=2525"
-        m = self.send(mail("example.org", "six"), "alice@example.org", "six",
-                      xclient=v6)
-        self.result(m, "six", {"spf": "pass", "dmarc": "pass"})
+        if os.path.exists("/proc/net/if_inet6"):
+            v6 = "NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::25 PORT=2525"
+            m = self.send(mail("example.org", "six"), "alice@example.org",
+                          "six", xclient=v6)
+            self.result(m, "six", {"spf": "pass", "dmarc": "pass"})
+        else:
+            self.t.skip("six", "no IPv6: Postfix refuses the address")
         m = self.send(mail("example.org", "null-sender"), "", "null-sender",
                       xclient=OUTSIDE)
         self.result(m, "null-sender", {"spf": "none", "dmarc": "fail"})
