@@ -333,27 +333,36 @@ pending_wait(struct unbound *u, struct pending *p, int64_t deadline_ms)
 	return ret;
 }
 
+static const struct dns_answer *ask_locked(struct unbound *u,
+					   const struct dns_question *q,
+					   int64_t deadline_ms, bool *sent)
+{
+	struct pending *p = pending_find(u, q);
+	const struct dns_answer *ret;
+
+	if (p != NULL)
+		return pending_wait(u, p, deadline_ms);
+	/* It may have been answered since the caller looked. */
+	ret = dns_cache_get(u->cache, q, clock_mono_ms());
+	if (ret != NULL)
+		return ret;
+	if (u->stopping)
+		return dns_answer_fail("resolver stops");
+	if (u->npending >= PENDING_MAX)
+		return dns_answer_fail("too many DNS questions at once");
+	*sent = true;
+	return pending_wait(u, pending_new(u, q), deadline_ms);
+}
+
 static const struct dns_answer *unbound_ask(void *self,
 					    const struct dns_question *q,
 					    int64_t deadline_ms, bool *sent)
 {
 	struct unbound *u = self;
-	const struct dns_answer *ret = NULL;
-	struct pending *p;
+	const struct dns_answer *ret;
 
 	pthread_mutex_lock(&u->lock);
-	p = pending_find(u, q);
-	if (u->stopping) {
-		ret = dns_answer_fail("resolver stops");
-	} else if (p == NULL && u->npending >= PENDING_MAX) {
-		ret = dns_answer_fail("too many DNS questions at once");
-	} else {
-		if (p == NULL) {
-			p = pending_new(u, q);
-			*sent = true;
-		}
-		ret = pending_wait(u, p, deadline_ms);
-	}
+	ret = ask_locked(u, q, deadline_ms, sent);
 	pthread_mutex_unlock(&u->lock);
 	return ret;
 }
