@@ -26,14 +26,14 @@ enum dkim_status {
 /* One signature. */
 struct dkim_result {
 	enum dkim_status status;
-	const char *reason;   /* constant; NULL for a plain pass */
-	const char *domain;   /* d=, canonical; NULL when unusable */
-	const char *selector; /* s=, canonical; NULL when unusable */
-	struct slice identity;  /* i= as signed, or empty */
+	const char *reason;	/* constant; NULL for a plain pass */
+	const char *domain;	/* d=, canonical; NULL when unusable */
+	const char *selector;	/* s=, canonical; NULL when unusable */
+	struct slice identity;	/* i= as signed, or empty */
 	struct slice algorithm; /* a= */
-	struct slice b;         /* b= without FWS */
-	unsigned key_bits;      /* RSA modulus; 0 unknown or Ed25519 */
-	bool testing;           /* key has t=y */
+	struct slice b;		/* b= without FWS */
+	unsigned key_bits;	/* RSA modulus; 0 unknown or Ed25519 */
+	bool testing;		/* key has t=y */
 };
 
 /* All signatures, topmost field first. */
@@ -44,11 +44,11 @@ struct dkim_results {
 };
 
 struct dkim_verify_options {
-	unsigned max_signatures; /* evaluated; default 10 (DK-31) */
-	unsigned max_listed;     /* parsed and reported; default 50 */
-	unsigned min_rsa_bits;   /* default 1024 (RFC 8301 3.2) */
-	unsigned max_rsa_bits;   /* default 4096 */
-	unsigned clock_skew;     /* seconds, default 300 */
+	unsigned max_signatures;	  /* evaluated; default 10 (DK-31) */
+	unsigned max_listed;		  /* parsed and reported; default 50 */
+	unsigned min_rsa_bits;		  /* default 1024 (RFC 8301 3.2) */
+	unsigned max_rsa_bits;		  /* default 4096 */
+	unsigned clock_skew;		  /* seconds, default 300 */
 	struct crypto_keycache *keycache; /* not NULL */
 };
 
@@ -59,10 +59,11 @@ struct dkim_verifier;
  * author domain first, then topmost), and opens the streams.  `fields`,
  * `authors` and `a` must live until dkim_verifier_free().
  */
-struct dkim_verifier *
-dkim_verifier_new(struct arena *a, const struct dkim_verify_options *o,
-		  const struct field_list *fields,
-		  const char *const *authors, size_t nauthors);
+struct dkim_verifier *dkim_verifier_new(struct arena *a,
+					const struct dkim_verify_options *o,
+					const struct field_list *fields,
+					const char *const *authors,
+					size_t nauthors);
 /* Warms the cache with the keys of the chosen signatures. */
 void dkim_verifier_prefetch(struct dkim_verifier *v, struct dns_budget *b);
 /* False: no signature needs the body. */
