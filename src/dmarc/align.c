@@ -220,7 +220,8 @@ static void evaluate_domain(struct evaluation *e, const char *domain,
 	ret->duplicates = w->duplicates;
 	if (node == NULL) {
 		/* RFC 9989 4.10.1: MUST NOT apply DMARC */
-		ret->reason = w->duplicates ? "several records" : NULL;
+		ret->reason =
+			w->duplicates ? "several records at one name" : NULL;
 		return;
 	}
 	if (is_broken(&node->record) && !node->record.has_rua) {
@@ -381,7 +382,7 @@ const char *dmarc_explain(struct arena *a, const struct dmarc_input *in,
 	} else {
 		strbuf_adds(&b, "no record");
 	}
-	if (r->duplicates)
+	if (r->duplicates && r->policy_domain != NULL)
 		strbuf_adds(&b, "; several records at one name discarded");
 	if (r->reason != NULL)
 		strbuf_printf(&b, "; %s", r->reason);

@@ -530,8 +530,19 @@ static void test_explain(void **state)
 		{{.zone = TXT("example.com", "p=none")
 			  TXT("example.com", "p=none"),
 		  .from = "example.com"},
-		 "example.com: no record; several records at one name "
-		 "discarded"},
+		 "example.com: no record; several records at one name"},
+		{{.zone = TXT("a.example.com", "p=none")
+			  TXT("a.example.com", "p=none")
+				  TXT("example.com", "p=none;sp=reject"),
+		  .from = "a.example.com"},
+		 "a.example.com: record at example.com p=none sp=reject; spf "
+		 "not checked; no dkim pass; tag sp applied; several records "
+		 "at one name discarded"},
+		{{.zone = TXT("a.com", "p=none"),
+		  .from = "a.com b.com",
+		  .spf = "pass:a.com"},
+		 "b.com: no record; not every author domain passes; 2 author "
+		 "domains"},
 		{{.zone = "_dmarc.example.com TXT !SERVFAIL\n",
 		  .from = "example.com"},
 		 "example.com: record unknown; policy look-up failed"},
