@@ -1,16 +1,18 @@
 /*
  * Address lists (RFC 5322 3.4 with the obsolete forms of 4.4, RFC 6854 groups,
- * RFC 6532 UTF-8) and envelope paths.  Pure.
+ * RFC 6532 UTF-8) and envelope paths (RFC 5321 4.1.2).
  *
  * The parser never guesses: two readers that could see two different authors
  * in one value is what the published attacks live on, so everything that does
  * not parse as a whole is malformed, with a constant reason (HP-1 to HP-13).
  * Encoded-words (RFC 2047) are display text and never decoded here (HP-5).
+ * Results live in the caller's arena or point into the value.  Pure.
  */
 #include "mail/addr.h"
 
 #include <string.h>
 
+#include "base/ip.h"
 #include "mail/domain.h"
 
 #define COMMENT_DEPTH_MAX 20
@@ -59,23 +61,31 @@ static bool is_atext(char c)
 	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* A comment, nested; the "(" was seen. */
+/* After a "\\".  RFC 5322 4.1 would let it quote a line end: readers differ
+ * on that, so it is malformed (HP-4). */
+static bool take_escaped(struct cursor *c, char *ret)
+{
+	*ret = peek(c);
+	if (at_end(c) || *ret == '\r' || *ret == '\n')
+		return fail(c, "backslash without a character");
+	c->at++;
+	return true;
+}
+
+/* A comment; the "(" is next.  Comments nest. */
 static bool skip_comment(struct cursor *c)
 {
 	unsigned depth = 0;
 
-	for (; !at_end(c); c->at++) {
-		char ch = c->s.p[c->at];
+	while (!at_end(c)) {
+		char ch = c->s.p[c->at++];
 
-		if (ch == '\\') {
-			c->at++;
-		} else if (ch == '(') {
-			if (++depth > COMMENT_DEPTH_MAX)
-				return fail(c, "comment nested too deeply");
-		} else if (ch == ')' && --depth == 0) {
-			c->at++;
+		if (ch == '\\' && !take_escaped(c, &ch))
+			return false;
+		else if (ch == '(' && ++depth > COMMENT_DEPTH_MAX)
+			return fail(c, "comment nested too deeply");
+		else if (ch == ')' && --depth == 0)
 			return true;
-		}
 	}
 	return fail(c, "comment without end");
 }
@@ -102,11 +112,9 @@ static bool take_quoted(struct cursor *c, struct strbuf *b)
 
 		if (ch == '"')
 			return true;
-		if (ch == '\\') {
-			if (at_end(c))
-				break;
-			ch = c->s.p[c->at++];
-		}
+		if (ch == '\\' && !take_escaped(c, &ch))
+			return false;
+		/* Of a fold, the white space stays. */
 		if (ch != '\r' && ch != '\n')
 			strbuf_addc(b, ch);
 	}
@@ -115,16 +123,17 @@ static bool take_quoted(struct cursor *c, struct strbuf *b)
 
 /* Words before "@", "<" or ":". */
 struct words {
-	struct strbuf text;  /* unquoted, as a local-part */
-	struct slice raw;    /* as written */
-	unsigned count;      /* atoms and quoted strings */
-	bool local_ok;       /* words and dots alternate */
-	bool dot_last;
+	struct strbuf text; /* unquoted, as a local-part */
+	struct slice raw;   /* as written */
+	unsigned count;	    /* atoms and quoted strings */
+	bool joined;	    /* no two words without a dot between them */
+	bool dotted_well;   /* dots stand only between words */
+	bool dot_first, dot_last;
 };
 
 static bool take_word(struct cursor *c, struct words *w)
 {
-	w->local_ok = w->local_ok && (w->count == 0 || w->dot_last);
+	w->joined = w->joined && (w->count == 0 || w->dot_last);
 	w->dot_last = false;
 	w->count++;
 	if (peek(c) == '"')
@@ -134,70 +143,76 @@ static bool take_word(struct cursor *c, struct words *w)
 	return true;
 }
 
-static bool take_words(struct cursor *c, struct words *w)
+static void take_dot(struct cursor *c, struct words *w)
 {
-	size_t from = c->at;
-
-	strbuf_init(&w->text, c->arena, ADDR_MAX_VALUE);
-	w->count = 0;
-	w->local_ok = true;
-	w->dot_last = false;
-	w->raw = (struct slice){"", 0};
-	while (skip_cfws(c) && !at_end(c)) {
-		if (peek(c) == '.') {
-			w->local_ok = w->local_ok && w->count > 0 &&
-				      !w->dot_last;
-			w->dot_last = true;
-			strbuf_addc(&w->text, '.');
-			c->at++;
-		} else if (peek(c) != '"' && !is_atext(peek(c))) {
-			break;
-		} else if (!take_word(c, w)) {
-			return false;
-		}
-		w->raw = (struct slice){c->s.p + from, c->at - from};
-	}
-	w->local_ok = w->local_ok && w->count > 0 && !w->dot_last;
-	return c->reason == NULL;
+	w->dot_first = w->dot_first || w->count == 0;
+	w->dotted_well = w->dotted_well && w->count > 0 && !w->dot_last;
+	w->dot_last = true;
+	strbuf_addc(&w->text, '.');
+	c->at++;
 }
 
-/* dot-atom or obs-domain: atoms and dots, CFWS between them (4.4). */
+static bool take_words(struct cursor *c, struct words *w)
+{
+	size_t from;
+
+	*w = (struct words){
+		.raw = {"", 0}, .joined = true, .dotted_well = true};
+	strbuf_init(&w->text, c->arena, ADDR_MAX_VALUE);
+	if (!skip_cfws(c))
+		return false;
+	from = c->at;
+	while (!at_end(c)) {
+		if (peek(c) == '.')
+			take_dot(c, w);
+		else if (peek(c) != '"' && !is_atext(peek(c)))
+			break;
+		else if (!take_word(c, w))
+			return false;
+		w->raw = (struct slice){c->s.p + from, c->at - from};
+		if (!skip_cfws(c))
+			return false;
+	}
+	return true;
+}
+
+/* dot-atom, quoted-string, or the obs-local-part of both (RFC 5322 4.4). */
+static bool is_local_part(const struct words *w)
+{
+	return w->count > 0 && w->joined && w->dotted_well && !w->dot_last;
+}
+
+/* dot-atom, CFWS around it.  The obs-domain (RFC 5322 4.4) with CFWS around its
+ * dots is malformed: a reader that stops at the first space or comment has
+ * another domain (HP-8). */
 static const char *take_domain(struct cursor *c)
 {
-	struct strbuf b;
-	bool atom_last = false;
-	const char *d;
+	const char *domain;
+	size_t from;
 
-	strbuf_init(&b, c->arena, ADDR_MAX_VALUE);
 	if (!skip_cfws(c))
 		return NULL;
 	if (peek(c) == '[') {
 		fail(c, "address literal instead of a domain");
 		return NULL;
 	}
-	while (!at_end(c) && (peek(c) == '.' || is_atext(peek(c)))) {
-		bool dot = peek(c) == '.';
-
-		if (!dot && atom_last)
-			break; /* two atoms without dot: junk, found later */
-		if (dot)
-			strbuf_addc(&b, c->s.p[c->at++]);
-		while (!dot && !at_end(c) && is_atext(peek(c)))
-			strbuf_addc(&b, c->s.p[c->at++]);
-		atom_last = !dot;
-		if (!skip_cfws(c))
-			return NULL;
-	}
-	d = domain_canon(c->arena, strbuf_slice(&b));
-	if (d == NULL)
+	from = c->at;
+	while (!at_end(c) && (peek(c) == '.' || is_atext(peek(c))))
+		c->at++;
+	domain = domain_canon(
+		c->arena, slice_first(slice_from(c->s, from), c->at - from));
+	if (domain == NULL)
 		fail(c, "malformed domain");
-	return d;
+	return skip_cfws(c) ? domain : NULL;
 }
 
-/* HP-5: an encoded-word is no local-part. */
-static bool is_encoded_word(struct slice s)
+/* HP-5: readers that decode it would see another address. */
+static bool has_encoded_word(struct slice s)
 {
-	return slice_starts(s, "=?") && slice_ends_ci(s, "?=");
+	for (size_t i = 0; i + 1 < s.n; i++)
+		if (s.p[i] == '=' && s.p[i + 1] == '?')
+			return true;
+	return false;
 }
 
 /* "@domain" after the words of a local-part. */
@@ -206,26 +221,28 @@ static bool take_address(struct cursor *c, const struct words *w,
 {
 	if (!take(c, '@'))
 		return fail(c, "address without domain");
-	if (!w->local_ok)
+	if (!is_local_part(w))
 		return fail(c, "malformed local-part");
-	if (is_encoded_word(strbuf_slice(&w->text)))
+	if (has_encoded_word(strbuf_slice(&w->text)))
 		return fail(c, "encoded-word instead of an address");
 	ret->local = strbuf_slice(&w->text);
 	ret->domain = take_domain(c);
 	return ret->domain != NULL;
 }
 
-/* obs-route: "@a,@b:" is passed over (HP-2). */
+/* obs-route: "@a,@b:" is passed over (HP-2).  The "@" is next. */
 static bool skip_route(struct cursor *c)
 {
-	while (peek(c) == '@' || peek(c) == ',') {
-		if (take(c, '@') && take_domain(c) == NULL)
+	while (take(c, '@')) {
+		if (take_domain(c) == NULL)
 			return false;
-		(void)take(c, ',');
-		if (!skip_cfws(c))
-			return false;
+		if (take(c, ':'))
+			return true;
+		while (take(c, ','))
+			if (!skip_cfws(c))
+				return false;
 	}
-	return take(c, ':') || fail(c, "malformed route");
+	return fail(c, "malformed route");
 }
 
 static bool take_angle(struct cursor *c, struct slice display,
@@ -269,13 +286,16 @@ static bool take_element(struct cursor *c, struct addr_authors *l, bool *group)
 
 	if (!take_words(c, &w))
 		return false;
+	/* A phrase begins with a word. */
+	if (w.dot_first)
+		return fail(c, "dot where a word must be");
 	if (peek(c) == ':' && !*group && w.count > 0) {
 		c->at++;
 		*group = true;
 		return true;
 	}
 	if (peek(c) == '<') {
-		if (!take_angle(c, slice_trim(w.raw), &m))
+		if (!take_angle(c, w.raw, &m))
 			return false;
 	} else if (peek(c) != '@') {
 		return fail(c, "no address where one must be");
@@ -286,12 +306,11 @@ static bool take_element(struct cursor *c, struct addr_authors *l, bool *group)
 }
 
 /* What may stand after an element: "," or the end of a group or the value. */
-static bool take_separator(struct cursor *c, bool *group, bool *closed)
+static bool take_separator(struct cursor *c, bool *group)
 {
 	if (!skip_cfws(c))
 		return false;
-	*closed = *group && take(c, ';');
-	if (*closed) {
+	if (*group && take(c, ';')) {
 		*group = false;
 		if (!skip_cfws(c))
 			return false;
@@ -301,21 +320,28 @@ static bool take_separator(struct cursor *c, bool *group, bool *closed)
 	return fail(c, "text after an address");
 }
 
+/* One element and what separates it from the next.  "name:" is an element and
+ * needs no separator. */
+static bool take_step(struct cursor *c, struct addr_authors *l, bool *group)
+{
+	bool before = *group;
+
+	if (*group && peek(c) == ';')
+		return take_separator(c, group);
+	if (!take_element(c, l, group))
+		return false;
+	return *group != before || take_separator(c, group);
+}
+
 static bool take_list(struct cursor *c, struct addr_authors *l)
 {
-	bool group = false, any = false, closed;
+	bool group = false, any = false;
 
 	while (skip_cfws(c) && !at_end(c)) {
-		bool before = group;
-
 		if (take(c, ','))
 			continue; /* obs-mbox-list: an empty element */
 		any = true;
-		if (!(group && peek(c) == ';') && !take_element(c, l, &group))
-			return false;
-		if (group && !before)
-			continue; /* "name:" needs no separator */
-		if (!take_separator(c, &group, &closed))
+		if (!take_step(c, l, &group))
 			return false;
 	}
 	if (c->reason != NULL)
@@ -346,29 +372,48 @@ static size_t utf8_length(struct slice s, uint32_t *ret)
 	return n;
 }
 
-/* HP-7, HP-9, W13: controls, invalid UTF-8, direction overrides. */
+/* A control that is no tab, no part of a fold (HP-7). */
+static bool is_stray_control(struct slice s, size_t i)
+{
+	unsigned char c = (unsigned char)s.p[i];
+
+	if (c == '\r')
+		return i + 1 == s.n || s.p[i + 1] != '\n';
+	if (c == '\n')
+		return i == 0 || s.p[i - 1] != '\r' || i + 1 == s.n ||
+		       !ascii_iswsp(s.p[i + 1]);
+	return c == 0x7f || (c < 0x20 && c != '\t');
+}
+
+/* W13: characters that reorder or break what is shown after them. */
+static const char *character_reason(uint32_t v)
+{
+	if ((v >= 0x202a && v <= 0x202e) || (v >= 0x2066 && v <= 0x2069))
+		return "text direction override";
+	if ((v >= 0x80 && v < 0xa0) || v == 0x2028 || v == 0x2029)
+		return "control character";
+	return NULL;
+}
+
+/* HP-7, HP-9 */
 static const char *bytes_reason(struct slice s)
 {
-	size_t i = 0;
+	const char *reason = NULL;
+	size_t n;
 
-	while (i < s.n) {
-		unsigned char c = (unsigned char)s.p[i];
-		uint32_t v = 0;
-		size_t n = 1;
+	for (size_t i = 0; i < s.n && reason == NULL; i += n) {
+		uint32_t v;
 
-		if (c >= 0x80)
-			n = utf8_length(slice_from(s, i), &v);
-		if (n == 0)
-			return "invalid UTF-8";
-		if ((v >= 0x202a && v <= 0x202e) ||
-		    (v >= 0x2066 && v <= 0x2069))
-			return "text direction override";
-		if (c == 0x7f || (c < 0x20 && !is_space((char)c)) ||
-		    (v >= 0x80 && v < 0xa0))
-			return "control character";
-		i += n;
+		n = 1;
+		if ((unsigned char)s.p[i] < 0x80) {
+			if (is_stray_control(s, i))
+				reason = "control character";
+			continue;
+		}
+		n = utf8_length(slice_from(s, i), &v);
+		reason = n == 0 ? "invalid UTF-8" : character_reason(v);
 	}
-	return NULL;
+	return reason;
 }
 
 void addr_list_parse(struct arena *a, struct slice value,
@@ -404,7 +449,8 @@ void addr_authors_of(struct arena *a, const struct field_list *fields,
 
 /* ---- envelope ---- */
 
-/* A path has no comments, no white space and no controls (RFC 5321 4.1.2). */
+/* A path has no comments, no white space outside of quotes and no controls
+ * (RFC 5321 4.1.2). */
 static bool path_bytes_ok(struct slice s)
 {
 	bool quoted = false;
@@ -424,22 +470,28 @@ static bool path_bytes_ok(struct slice s)
 	return !quoted && bytes_reason(s) == NULL;
 }
 
+/* All after the first unquoted "@": another one is refused with it. */
 static bool path_domain(struct cursor *c, struct addr_path *ret)
 {
 	struct slice rest = slice_from(c->s, c->at);
+	struct ip ip;
 
-	if (rest.n > 2 && rest.p[0] == '[' && rest.p[rest.n - 1] == ']' &&
-	    slice_chr(rest, '@') < 0)
-		return true; /* IP literal: no domain (SPF-6) */
+	/* SPF-6: an address literal is well formed, and no domain */
+	if (rest.n > 2 && rest.p[0] == '[' && rest.p[rest.n - 1] == ']')
+		return ip_parse(slice_first(slice_from(rest, 1), rest.n - 2),
+				&ip);
 	ret->domain = domain_canon(c->arena, rest);
 	return ret->domain != NULL;
 }
 
+/* Dots may stand anywhere in the local-part: such mailboxes exist, MTAs take
+ * them, and the domain is the same for every reader. */
 static bool parse_path(struct cursor *c, struct addr_path *ret)
 {
 	struct words w;
 
-	if (!path_bytes_ok(c->s) || !take_words(c, &w) || !w.local_ok)
+	if (c->s.n > ADDR_MAX_VALUE || !path_bytes_ok(c->s) ||
+	    !take_words(c, &w) || w.count == 0 || !w.joined)
 		return false;
 	ret->local = strbuf_slice(&w.text);
 	if (at_end(c))
