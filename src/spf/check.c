@@ -310,6 +310,7 @@ out:
 
 static bool open_library(struct evaluation *e)
 {
+	SPF_response_t *unused = NULL;
 	struct in6_addr v6;
 	struct in_addr v4;
 
@@ -320,6 +321,10 @@ static bool open_library(struct evaluation *e)
 	e->server = SPF_server_new_dns(&e->resolver, 0);
 	if (e->server == NULL)
 		return false;
+	/* in place of its own, which has macros */
+	SPF_server_set_explanation(e->server, "-", &unused);
+	if (unused != NULL)
+		SPF_response_free(unused);
 	e->request = SPF_request_new(e->server);
 	if (e->request == NULL)
 		return false;
@@ -358,10 +363,12 @@ static enum spf_status interpret(struct evaluation *e, const char *text)
 	if (response == NULL)
 		return fail_with(e, SPF_STATUS_TEMPERROR, "out of memory");
 	if (SPF_record_compile(e->server, response, &record, text) ==
-		    SPF_E_SUCCESS &&
-	    SPF_record_interpret(record, e->request, response, 0) ==
+	    SPF_E_SUCCESS) {
+		response->spf_record_exp = record; /* borrowed; it insists */
+		if (SPF_record_interpret(record, e->request, response, 0) ==
 		    SPF_E_SUCCESS)
-		result = SPF_response_result(response);
+			result = SPF_response_result(response);
+	}
 	SPF_response_free(response);
 	if (record != NULL)
 		SPF_record_free(record);
