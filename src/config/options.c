@@ -1,0 +1,289 @@
+/*
+ * The option table: every option that mailseal has, once.
+ *
+ * Defaults are written as they would stand in a file.  load.c reads them with
+ * the code that reads a file, so the texts printed here and the values in
+ * force cannot differ.  Pure: no files, no log.
+ */
+#include "config/options.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(struct config, member)
+
+static const char *const on_error_words[] = {"accept", "tempfail", NULL};
+static const char *const target_words[] = {"stderr", "syslog", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error",
+					  NULL};
+
+/* clang-format off */
+const struct config_option config_options[] = {
+	{"socket", OPTION_SOCKET, AT(socket),
+	 "\"unix:/run/mailseal/mailseal.sock\"", 0, 0, NULL,
+	 "where the MTA finds us: unix:/path, inet:port@address or fd:N"},
+	{"socket_mode", OPTION_MODE, AT(socket_mode), "\"0660\"", 0, 0, NULL,
+	 "permissions of a unix socket, octal"},
+	{"socket_group", OPTION_STRING, AT(socket_group), "\"\"", 0, 0, NULL,
+	 "group of a unix socket; empty: unchanged"},
+	{"authserv_id", OPTION_DOMAIN, AT(authserv_id), "\"\"", 0, 0, NULL,
+	 "our name in Authentication-Results; empty: the host name"},
+	{"authserv_aliases", OPTION_DOMAINS, AT(authserv_aliases), "[ ]", 0, 0,
+	 NULL, "names whose incoming Authentication-Results are removed too"},
+	{"user", OPTION_STRING, AT(user), "\"mailseal\"", 0, 0, NULL,
+	 "user to become when started as root; empty: none"},
+	{"shutdown_timeout", OPTION_INTEGER, AT(shutdown_timeout), "20", 1,
+	 300, NULL, "seconds that messages in flight may take after SIGTERM"},
+	{"on_internal_error", OPTION_WORD, AT(on_internal_error),
+	 "\"accept\"", 0, 0, on_error_words,
+	 "incoming mail that could not be examined: accept or tempfail"},
+	{"on_signing_error", OPTION_WORD, AT(on_signing_error),
+	 "\"tempfail\"", 0, 0, on_error_words,
+	 "outgoing mail that could not be signed: accept or tempfail"},
+
+	{"log.target", OPTION_WORD, AT(log.target), "\"syslog\"", 0, 0,
+	 target_words, "stderr, or syslog with facility mail"},
+	{"log.level", OPTION_WORD, AT(log.level), "\"info\"", 0, 0,
+	 level_words, "the least that is logged: debug, info, warn or error"},
+
+	{"resolver.servers", OPTION_SERVERS, AT(resolver.servers), "[ ]", 0, 0,
+	 NULL, "DNS servers, addr or addr@port; none: /etc/resolv.conf"},
+	{"resolver.zone_file", OPTION_PATH, AT(resolver.zone_file), "\"\"", 0,
+	 0, NULL, "answer from this file instead of the DNS, for tests"},
+	/* Below the 30 s of Postfix's milter_command_timeout (MB-5). */
+	{"resolver.message_timeout", OPTION_INTEGER,
+	 AT(resolver.message_timeout), "20", 1, 25, NULL,
+	 "seconds that one message may wait for the DNS"},
+	{"resolver.query_timeout", OPTION_INTEGER, AT(resolver.query_timeout),
+	 "6000", 100, 20000, NULL, "milliseconds for one question"},
+	{"resolver.max_queries", OPTION_INTEGER, AT(resolver.max_queries),
+	 "150", 10, 1000, NULL, "questions that one message may cause"},
+	{"resolver.cache_size", OPTION_INTEGER, AT(resolver.cache_size),
+	 "33554432", 0, 1073741824, NULL,
+	 "bytes of the answer cache; 0: none"},
+
+	{"networks.internal", OPTION_NETS, AT(networks.internal),
+	 "[ \"127.0.0.0/8\", \"::1\" ]", 0, 0, NULL,
+	 "clients whose mail is not checked with SPF"},
+	{"networks.sign", OPTION_NETS, AT(networks.sign), "[ ]", 0, 0, NULL,
+	 "clients whose mail is outgoing without a login"},
+
+	{"dkim.max_signatures", OPTION_INTEGER, AT(dkim.max_signatures), "10",
+	 1, 50, NULL, "signatures of one message that are verified"},
+	/* RFC 8301 3.2: shorter keys are not valid. */
+	{"dkim.min_rsa_bits", OPTION_INTEGER, AT(dkim.min_rsa_bits), "1024",
+	 1024, 4096, NULL, "shortest RSA key that is accepted"},
+	{"dkim.max_rsa_bits", OPTION_INTEGER, AT(dkim.max_rsa_bits), "4096",
+	 2048, 16384, NULL, "longest RSA key that is accepted"},
+	{"dkim.clock_skew", OPTION_INTEGER, AT(dkim.clock_skew), "300", 0,
+	 86400, NULL, "seconds that a signer's clock may differ from ours"},
+
+	{"limits.header_fields", OPTION_INTEGER, AT(limits.header_fields),
+	 "1000", 50, 10000, NULL, "header fields of a message"},
+	{"limits.field_size", OPTION_INTEGER, AT(limits.field_size), "65536",
+	 1000, 1048576, NULL, "bytes of one header field"},
+	{"limits.header_size", OPTION_INTEGER, AT(limits.header_size),
+	 "262144", 10000, 4194304, NULL, "bytes of all header fields"},
+
+	{"listeners", OPTION_LISTENERS, 0, "( )", 0, 0, NULL,
+	 "direction by {daemon_name}: ( { name; direction; }, ... )"},
+
+	{"outbound.signature_lifetime", OPTION_INTEGER,
+	 AT(outbound.signature_lifetime), "1209600", 0, 31536000, NULL,
+	 "seconds after which our signatures expire (x=); 0: never"},
+	{"outbound.domains", OPTION_SIGNING, 0, "( )", 0, 0, NULL,
+	 "whom we sign for: ( { domain; keys = ( { selector; file; } ); } )"},
+};
+/* clang-format on */
+
+const size_t config_noptions =
+	sizeof(config_options) / sizeof(config_options[0]);
+
+const struct config_option *config_option_find(const char *name)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		if (strcmp(config_options[i].name, name) == 0)
+			return &config_options[i];
+	return NULL;
+}
+
+/* "log" of "log.level"; empty for an option without group. */
+static struct slice group_of(const struct config_option *o)
+{
+	const char *dot = strchr(o->name, '.');
+
+	return dot != NULL ? (struct slice){o->name, (size_t)(dot - o->name)}
+			   : (struct slice){"", 0};
+}
+
+static const char *member_of(const struct config_option *o)
+{
+	const char *dot = strchr(o->name, '.');
+
+	return dot != NULL ? dot + 1 : o->name;
+}
+
+bool config_option_is_group(const char *name)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		if (name[0] != '\0' &&
+		    slice_is(group_of(&config_options[i]), name))
+			return true;
+	return false;
+}
+
+#define NAME_MAX_COMPARED 40
+#define DISTANCE_MAX	  3
+
+/* Levenshtein's edit distance; names too long to be ours are far away. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[NAME_MAX_COMPARED + 1];
+	size_t na = strlen(a), nb = strlen(b);
+
+	if (na > NAME_MAX_COMPARED || nb > NAME_MAX_COMPARED)
+		return NAME_MAX_COMPARED;
+	for (unsigned j = 0; j <= nb; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= na; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[nb];
+}
+
+const char *config_option_nearest(const char *name)
+{
+	const char *dot = strchr(name, '.');
+	const char *member = dot != NULL ? dot + 1 : name;
+	const char *found = NULL;
+	unsigned best = DISTANCE_MAX + 1;
+
+	for (size_t i = 0; i < config_noptions; i++) {
+		const struct config_option *o = &config_options[i];
+		unsigned d = distance(name, o->name);
+
+		/* The right name in the wrong group. */
+		if (d > 1 && strcmp(member, member_of(o)) == 0)
+			d = 1;
+		if (d < best && d < strlen(name)) {
+			best = d;
+			found = o->name;
+		}
+	}
+	return found;
+}
+
+static const char *words_text(struct arena *a, const char *const *words)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, 1024);
+	for (size_t i = 0; words[i] != NULL; i++)
+		strbuf_printf(&b, "%s\"%s\"",
+			      i == 0		     ? ""
+			      : words[i + 1] != NULL ? ", "
+						     : " or ",
+			      words[i]);
+	return strbuf_cstr(&b);
+}
+
+const char *config_option_wants(struct arena *a, const struct config_option *o)
+{
+	switch (o->type) {
+	case OPTION_STRING:
+		return "a string in double quotes";
+	case OPTION_PATH:
+		return "an absolute path in double quotes, or \"\"";
+	case OPTION_SOCKET:
+		return "\"unix:/path\", \"inet:port@address\" or \"fd:N\"";
+	case OPTION_MODE:
+		return "octal digits in double quotes, like \"0660\"";
+	case OPTION_DOMAIN:
+		return "a domain name in double quotes";
+	case OPTION_INTEGER:
+		return arena_printf(a, "a number from %lld to %lld",
+				    (long long)o->min, (long long)o->max);
+	case OPTION_WORD:
+		return words_text(a, o->words);
+	case OPTION_DOMAINS:
+		return "a list of domain names: [ \"a.example\", ... ]";
+	case OPTION_SERVERS:
+		return "a list of addresses: [ \"192.0.2.1\", "
+		       "\"192.0.2.2@5353\" ]";
+	case OPTION_NETS:
+		return "a list of networks: [ \"192.0.2.0/24\", "
+		       "\"2001:db8::/32\" ], no bits set after the prefix";
+	case OPTION_LISTENERS:
+		return "a list of groups: ( { name = \"submission\"; "
+		       "direction = \"outbound\"; } )";
+	case OPTION_SIGNING:
+		return "a list of groups: ( { domain = \"example.com\"; keys "
+		       "= ( { selector = \"s1\"; file = \"/path\"; } ); } )";
+	}
+	return "something else";
+}
+
+static const char *type_name(enum option_type type)
+{
+	switch (type) {
+	case OPTION_STRING:
+	case OPTION_PATH:
+	case OPTION_SOCKET:
+	case OPTION_MODE:
+	case OPTION_DOMAIN:
+		return "string";
+	case OPTION_INTEGER:
+		return "integer";
+	case OPTION_WORD:
+		return "word";
+	case OPTION_DOMAINS:
+	case OPTION_SERVERS:
+	case OPTION_NETS:
+	case OPTION_LISTENERS:
+	case OPTION_SIGNING:
+		return "list";
+	}
+	return "unknown";
+}
+
+void config_print_defaults(struct strbuf *out)
+{
+	struct slice group = {"", 0};
+
+	for (size_t i = 0; i < config_noptions; i++) {
+		const struct config_option *o = &config_options[i];
+		struct slice g = group_of(o);
+
+		if (!slice_eq(g, group)) {
+			if (group.n > 0)
+				strbuf_adds(out, "};\n\n");
+			if (g.n > 0)
+				strbuf_printf(out, "%.*s = {\n", (int)g.n, g.p);
+			group = g;
+		}
+		strbuf_printf(out, "%s# %s\n", g.n > 0 ? "\t" : "", o->help);
+		strbuf_printf(out, "%s%s = %s;\n%s", g.n > 0 ? "\t" : "",
+			      member_of(o), o->text, g.n > 0 ? "" : "\n");
+	}
+	if (group.n > 0)
+		strbuf_adds(out, "};\n");
+}
+
+void config_print_table(struct strbuf *out)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		strbuf_printf(out, "%s\t%s\t%s\n", config_options[i].name,
+			      type_name(config_options[i].type),
+			      config_options[i].text);
+}

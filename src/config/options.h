@@ -1,0 +1,53 @@
+/*
+ * The option table, shared by options.c (which holds it) and load.c (which
+ * reads by it).  Only for these two; others see config/config.h.
+ *
+ * Read-only, so any thread may use it.
+ */
+#ifndef MAILSEAL_CONFIG_OPTIONS_H
+#define MAILSEAL_CONFIG_OPTIONS_H
+
+#include "config/config.h"
+
+enum option_type {
+	/* one string: const char * */
+	OPTION_STRING,
+	OPTION_PATH,   /* absolute, or "" for none */
+	OPTION_SOCKET, /* listen_open() takes it */
+	OPTION_MODE,   /* octal digits */
+	OPTION_DOMAIN, /* made canonical; "" allowed */
+	/* int64_t */
+	OPTION_INTEGER, /* min to max */
+	OPTION_WORD,	/* the position of the word in `words` */
+	/* lists */
+	OPTION_DOMAINS,	  /* struct config_strings, canonical */
+	OPTION_SERVERS,	  /* struct config_strings, "addr" or "addr@port" */
+	OPTION_NETS,	  /* struct config_nets */
+	OPTION_LISTENERS, /* listeners and nlisteners */
+	OPTION_SIGNING,	  /* outbound.domains and outbound.ndomains */
+};
+
+struct config_option {
+	const char *name; /* at most one dot: "group.member" */
+	enum option_type type;
+	size_t offset;	  /* in struct config; unused for the last two types */
+	const char *text; /* the default as it would stand in a file */
+	int64_t min, max; /* OPTION_INTEGER */
+	const char *const *words; /* OPTION_WORD, NULL at the end */
+	const char *help;	  /* one line */
+};
+
+/* Members of one group stand together. */
+extern const struct config_option config_options[];
+extern const size_t config_noptions;
+
+/* The option of that full name, or NULL. */
+const struct config_option *config_option_find(const char *name);
+/* Is there an option "name.something"? */
+bool config_option_is_group(const char *name);
+/* The full name that was probably meant, or NULL. */
+const char *config_option_nearest(const char *name);
+/* What a value must be, for messages: "a number from 1 to 300". */
+const char *config_option_wants(struct arena *a, const struct config_option *o);
+
+#endif
