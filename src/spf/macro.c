@@ -160,7 +160,7 @@ bool spf_macro_domain_ok(struct slice s)
 /* %{i}: dotted quad, or the nibbles of an IPv6 address */
 static void add_client(struct strbuf *b, const struct ip *ip)
 {
-	static const char hex[] = "0123456789abcdef";
+	static const char hex[] = "0123456789ABCDEF";
 	char text[IP_TEXT_MAX];
 
 	if (ip->family != IP_V6) {
