@@ -87,14 +87,27 @@ struct edits {
 	struct edit *v; /* in the order in which they must be applied */
 };
 
+/*
+ * Which Authentication-Results fields of a message claim to be ours.  Noted
+ * field by field as they come, so that those beyond the header limits count
+ * too: a forger must not hide behind them.
+ */
+struct own_fields {
+	size_t seen; /* Authentication-Results fields so far */
+	size_t n;
+	size_t cap;
+	size_t *index; /* 1 = topmost, ascending */
+};
+
+void stamp_note(struct arena *a, const struct eval_env *env,
+		struct own_fields *own, struct slice name, struct slice value);
 /* Own-id Authentication-Results out, highest index first (AR-4, MB-3), and
  * one new field in at the top. */
 void stamp_inbound(struct arena *a, const struct eval_env *env,
-		   const struct field_list *fields, const struct results *r,
+		   const struct own_fields *own, const struct results *r,
 		   const struct verdict *v, struct edits *ret);
 /* Forged own-id fields out and the signatures in, the first key topmost. */
-void stamp_outbound(struct arena *a, const struct eval_env *env,
-		    const struct field_list *fields,
+void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n,
 		    struct edits *ret);
 /* The value of Authentication-Results (RFC 8601 2.2). */

@@ -8,6 +8,8 @@
  */
 #include "eval/eval.h"
 
+#include <string.h>
+
 #include "mail/authres.h"
 
 #define AR_NAME "Authentication-Results"
@@ -119,22 +121,42 @@ struct slice stamp_authres(struct arena *a, const char *authserv_id,
 	return authres_end(&w);
 }
 
-/* Room for the removals and `inserts` more; the removals filled in. */
-static void remove_own(struct arena *a, const struct eval_env *env,
-		       const struct field_list *fields, size_t inserts,
-		       struct edits *ret)
+void stamp_note(struct arena *a, const struct eval_env *env,
+		struct own_fields *own, struct slice name, struct slice value)
 {
-	size_t n = field_count(fields, AR_NAME);
+	struct arena *scratch;
+	bool ours;
 
-	ret->v = arena_array(a, n + inserts, sizeof(*ret->v));
-	ret->n = 0;
-	for (size_t i = n; i > 0; i--) {
-		const struct field *f = field_nth(fields, AR_NAME, i - 1);
-		if (!authres_claims(a, f->value, env->authserv_ids,
-				    env->nauthserv_ids))
-			continue;
-		ret->v[ret->n++] = (struct edit){EDIT_DELETE, i, AR_NAME, NULL};
+	if (!slice_is_ci(name, AR_NAME))
+		return;
+	own->seen++;
+	scratch = arena_new();
+	ours = authres_claims(scratch, value, env->authserv_ids,
+			      env->nauthserv_ids);
+	arena_free(scratch);
+	if (!ours)
+		return;
+	if (own->n == own->cap) {
+		size_t cap = own->cap > 0 ? 2 * own->cap : 16;
+		size_t *grown = arena_array(a, cap, sizeof(*grown));
+
+		if (own->n > 0)
+			memcpy(grown, own->index, own->n * sizeof(*grown));
+		own->index = grown;
+		own->cap = cap;
 	}
+	own->index[own->n++] = own->seen;
+}
+
+/* The removals, with room for `inserts` more. */
+static void remove_own(struct arena *a, const struct own_fields *own,
+		       size_t inserts, struct edits *ret)
+{
+	ret->v = arena_array(a, own->n + inserts, sizeof(*ret->v));
+	ret->n = 0;
+	for (size_t i = own->n; i > 0; i--)
+		ret->v[ret->n++] = (struct edit){EDIT_DELETE, own->index[i - 1],
+						 AR_NAME, NULL};
 }
 
 static void insert(struct arena *a, struct edits *e, const char *name,
@@ -149,18 +171,17 @@ static void insert(struct arena *a, struct edits *e, const char *name,
 }
 
 void stamp_inbound(struct arena *a, const struct eval_env *env,
-		   const struct field_list *fields, const struct results *r,
+		   const struct own_fields *own, const struct results *r,
 		   const struct verdict *v, struct edits *ret)
 {
-	remove_own(a, env, fields, 1, ret);
+	remove_own(a, own, 1, ret);
 	insert(a, ret, AR_NAME, stamp_authres(a, env->authserv_id, r, v));
 }
 
-void stamp_outbound(struct arena *a, const struct eval_env *env,
-		    const struct field_list *fields,
+void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n, struct edits *ret)
 {
-	remove_own(a, env, fields, n, ret);
+	remove_own(a, own, n, ret);
 	for (size_t i = n; i > 0; i--)
 		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
 }

@@ -22,6 +22,7 @@ struct session {
 	struct client_facts msg_client;
 	struct envelope_facts envelope;
 	struct field_list fields;
+	struct own_fields own;
 	bool header_ended;
 	enum mail_direction direction;
 	const char *why; /* rule that decided the direction */
@@ -65,6 +66,7 @@ static void end_message(struct session *s)
 	arena_free(s->msg);
 	s->msg = NULL;
 	s->fields = (struct field_list){0};
+	s->own = (struct own_fields){0};
 	s->envelope = (struct envelope_facts){0};
 	s->header_ended = false;
 	s->unsigned_why = NULL;
@@ -144,6 +146,7 @@ void session_header(struct session *s, struct slice name, struct slice value)
 {
 	need_message(s);
 	field_list_add(s->msg, &s->fields, &s->app->limits, name, value);
+	stamp_note(s->msg, &s->app->env, &s->own, name, value);
 }
 
 static void open_signer(struct session *s)
@@ -227,7 +230,7 @@ static void finish_inbound(struct session *s, int64_t now,
 
 	evaluation_end(s->evaluation, now, &r);
 	policy_decide(&r, &v);
-	stamp_inbound(s->msg, &s->app->env, &s->fields, &r, &v, &ret->edits);
+	stamp_inbound(s->msg, &s->app->env, &s->own, &r, &v, &ret->edits);
 	ret->action = v.action;
 	ret->reply = v.reply;
 	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,
@@ -288,8 +291,7 @@ static void finish_outbound(struct session *s, struct session_outcome *ret)
 	size_t n;
 	bool ok = sign(s, values, &n);
 
-	stamp_outbound(s->msg, &s->app->env, &s->fields, values, n,
-		       &ret->edits);
+	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
 	ret->log = log_line(s, explain_outbound(s, n));
 	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
 		return;

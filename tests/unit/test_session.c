@@ -229,6 +229,26 @@ static void test_nothing_but_the_end(void **state)
 	session_free(s);
 }
 
+/* A forged result beyond the header limits is removed all the same. */
+static void test_forgery_behind_limits(void **state)
+{
+	struct world *w = *state;
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+
+	session_mail(s, SLICE("<a@x.example>"), SLICE(""), SLICE(""));
+	for (int i = 0; i < 1500; i++)
+		session_header(s, SLICE("X-Fill"), SLICE(" x"));
+	session_header(s, SLICE("Authentication-Results"),
+		       SLICE(" mx.example.net; dmarc=pass"));
+	session_end_of_message(s, SLICE("Q4"), NOW, &o);
+	assert_int_equal(o.edits.n, 2);
+	assert_int_equal(o.edits.v[0].kind, EDIT_DELETE);
+	assert_int_equal(o.edits.v[0].index, 1);
+	assert_non_null(strstr(o.log, "dmarc=permerror"));
+	session_free(s);
+}
+
 /* Outbound mail whose header cannot be trusted is not let out unsigned. */
 static void test_unsignable(void **state)
 {
@@ -253,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_nothing_but_the_end),
 		cmocka_unit_test(test_unsignable),
+		cmocka_unit_test(test_forgery_behind_limits),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

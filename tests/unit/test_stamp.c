@@ -4,16 +4,15 @@
 #include "eval/eval.h"
 #include "mail/authres.h"
 
-static const struct field_limits limits = {1000, 65536, 262144};
 static const char *const own_ids[] = {"mx.example.net", "old.example.net"};
 static const struct eval_env env = {.authserv_id = "mx.example.net",
 				    .authserv_ids = own_ids,
 				    .nauthserv_ids = 2};
 
-static void add(struct arena *a, struct field_list *l, const char *name,
+static void add(struct arena *a, struct own_fields *l, const char *name,
 		const char *value)
 {
-	field_list_add(a, l, &limits, slice_of(name), slice_of(value));
+	stamp_note(a, &env, l, slice_of(name), slice_of(value));
 }
 
 /* MB-3: own-id fields go from the highest index down, others stay, and the
@@ -21,7 +20,7 @@ static void add(struct arena *a, struct field_list *l, const char *name,
 static void test_removal(void **state)
 {
 	struct arena *a = arena_new();
-	struct field_list l = {0};
+	struct own_fields l = {0};
 	struct results r = {0};
 	struct verdict v = {0};
 	struct edits e;
