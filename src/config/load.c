@@ -40,6 +40,7 @@ struct loader {
 	struct config *c;
 	struct strbuf *errors;
 	const char *file;
+	const char *directory; /* of `file` */
 	struct damage *damages;
 	size_t mistakes;
 };
@@ -283,13 +284,17 @@ static bool is_readable(struct loader *l, const char *path)
 	return good;
 }
 
-/* Scans `path` for damaged numbers, unless that was done. */
-static void scan_file(struct loader *l, const char *path)
+/* Scans a file for damaged numbers.  `name` is libconfig's: the main file as
+ * it was given, others as they stand behind "@include". */
+static void scan_file(struct loader *l, const char *name)
 {
-	struct scan s = {.l = l, .file = path, .line = 1};
+	struct scan s = {.l = l, .file = name, .line = 1};
+	const char *path = name;
 	struct arena *a = arena_new();
 	struct strbuf b;
 
+	if (strcmp(name, l->file) != 0)
+		path = arena_printf(a, "%s/%s", l->directory, name);
 	strbuf_init(&b, a, FILE_MAX_BYTES);
 	if (read_file(l, path, &b)) {
 		s.rest = strbuf_slice(&b);
@@ -822,17 +827,26 @@ static void read_defaults(struct loader *l)
 	config_destroy(&cfg);
 }
 
-/* Where "@include" looks: the directory of the file itself. */
-static void set_include_dir(struct loader *l, config_t *cfg, const char *path)
+/* The directory of `path`: where "@include" looks. */
+static const char *directory_of(struct arena *a, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	if (slash == path)
-		config_set_include_dir(cfg, "/");
-	else if (slash != NULL)
-		config_set_include_dir(
-			cfg,
-			arena_memdup(l->arena, path, (size_t)(slash - path)));
+	if (slash == NULL)
+		return ".";
+	return slash == path ? "/"
+			     : arena_memdup(a, path, (size_t)(slash - path));
+}
+
+/* What may cure an error of libconfig's reader. */
+static const char *syntax_cure(const char *what)
+{
+	if (strstr(what, "include") != NULL)
+		return "give a path below the directory of the main file";
+	if (strstr(what, "duplicate") != NULL)
+		return "give each option once";
+	return "look for a missing quote, bracket, comma or line end here or "
+	       "just before";
 }
 
 static void read_path(struct loader *l, const char *path)
@@ -844,14 +858,13 @@ static void read_path(struct loader *l, const char *path)
 	if (!is_readable(l, path))
 		return;
 	config_init(&cfg);
-	set_include_dir(l, &cfg, path);
+	config_set_include_dir(&cfg, l->directory);
 	if (config_read_file(&cfg, path) != CONFIG_TRUE) {
 		file = config_error_file(&cfg);
 		complain_line(l, file != NULL ? file : path,
-			      (unsigned)config_error_line(&cfg),
-			      "%s; look for a missing quote, bracket or comma "
-			      "here or just before",
-			      config_error_text(&cfg));
+			      (unsigned)config_error_line(&cfg), "%s; %s",
+			      config_error_text(&cfg),
+			      syntax_cure(config_error_text(&cfg)));
 	} else {
 		scanned.v = arena_array(l->arena, 64, sizeof(*scanned.v));
 		scan_sources(l, config_root_setting(&cfg), &scanned);
@@ -906,6 +919,7 @@ struct config *config_load(const char *path, struct strbuf *errors)
 		.file = path != NULL ? arena_strdup(a, path) : "defaults",
 	};
 
+	l.directory = directory_of(a, l.file);
 	l.c->arena = a;
 	l.c->file = l.file;
 	read_defaults(&l);
