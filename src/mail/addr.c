@@ -80,12 +80,15 @@ static bool skip_comment(struct cursor *c)
 	while (!at_end(c)) {
 		char ch = c->s.p[c->at++];
 
-		if (ch == '\\' && !take_escaped(c, &ch))
-			return false;
-		else if (ch == '(' && ++depth > COMMENT_DEPTH_MAX)
-			return fail(c, "comment nested too deeply");
-		else if (ch == ')' && --depth == 0)
+		if (ch == '\\') {
+			if (!take_escaped(c, &ch))
+				return false;
+		} else if (ch == '(') {
+			if (++depth > COMMENT_DEPTH_MAX)
+				return fail(c, "comment nested too deeply");
+		} else if (ch == ')' && --depth == 0) {
 			return true;
+		}
 	}
 	return fail(c, "comment without end");
 }
@@ -238,9 +241,12 @@ static bool skip_route(struct cursor *c)
 			return false;
 		if (take(c, ':'))
 			return true;
-		while (take(c, ','))
+		if (!take(c, ','))
+			break;
+		do {
 			if (!skip_cfws(c))
 				return false;
+		} while (take(c, ','));
 	}
 	return fail(c, "malformed route");
 }
@@ -281,7 +287,7 @@ static bool add_mailbox(struct cursor *c, struct addr_authors *l,
 /* One mailbox, or the beginning of a group (*group becomes true). */
 static bool take_element(struct cursor *c, struct addr_authors *l, bool *group)
 {
-	struct addr_mailbox m = {0};
+	struct addr_mailbox m = {.display = {"", 0}};
 	struct words w;
 
 	if (!take_words(c, &w))
@@ -504,7 +510,7 @@ void addr_path_parse(struct arena *a, struct slice path, struct addr_path *ret)
 	struct slice s = slice_trim(path);
 	struct cursor c;
 
-	*ret = (struct addr_path){0};
+	*ret = (struct addr_path){.local = {"", 0}};
 	if (s.n >= 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
 		s = (struct slice){s.p + 1, s.n - 2};
 	if (s.n == 0) {
@@ -513,5 +519,5 @@ void addr_path_parse(struct arena *a, struct slice path, struct addr_path *ret)
 	}
 	c = (struct cursor){a, s, 0, NULL};
 	if (!parse_path(&c, ret))
-		*ret = (struct addr_path){.malformed = true};
+		*ret = (struct addr_path){.malformed = true, .local = {"", 0}};
 }
