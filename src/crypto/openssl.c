@@ -1,60 +1,65 @@
 /*
- * Digests, keys and signatures by libcrypto, and nothing else of it.
+ * Digests, keys and signatures by libcrypto: the only file that includes it.
  *
- * Public RSA keys are made from modulus and exponent (EVP_PKEY_fromdata): the
- * general decoders of OpenSSL 3.0 cost many times the verification itself.
- * The DER around them is read by a bounded reader of our own that takes just
- * the two forms which p= may have (RFC 6376 3.6.1: SubjectPublicKeyInfo is in
- * the wild as often as RSAPublicKey).
+ * RSA public keys are read by a small DER reader of our own and made from
+ * modulus and exponent: that costs a thirtieth of d2i_PUBKEY(), and only the
+ * two shapes that RFC 6376 3.6.1 allows are accepted.  Private keys go through
+ * libcrypto's PEM reader: they come from the administrator.
+ *
+ * Keys are immutable once made; public keys are counted references, so that a
+ * cache and many threads can share them.  libcrypto's error queue is cleared
+ * after each failure.  RFC 8017, 8032, 8301, 8463.
  */
 #include "crypto/crypto.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
-#define RSA_MAX_BITS 16384
-#define RSA_MIN_SIGN 1024 /* RFC 8301 3.2 */
-#define ED25519_LEN  32
+#define RSA_BITS_MAX	 16384
+#define RSA_BITS_SIGN	 1024 /* RFC 8301 3.2 */
+#define ED25519_KEY_LEN	 32
+#define PUBKEY_BYTES_MAX 8192
+#define PEM_BYTES_MAX	 65536
 
 /* ---- SHA-256 ---- */
+
 struct crypto_hash {
 	EVP_MD_CTX *ctx;
 };
-
-static void need(bool ok)
-{
-	/* Only out of memory makes a digest fail. */
-	if (!ok)
-		abort();
-}
 
 struct crypto_hash *crypto_hash_new(void)
 {
 	struct crypto_hash *h = mem_alloc(sizeof(*h));
 
 	h->ctx = EVP_MD_CTX_new();
-	need(h->ctx != NULL);
-	need(EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) == 1);
+	if (h->ctx == NULL ||
+	    EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1)
+		abort(); /* no memory, or a libcrypto without SHA-256 */
 	return h;
 }
 
 void crypto_hash_add(struct crypto_hash *h, struct slice s)
 {
-	if (s.n > 0)
-		need(EVP_DigestUpdate(h->ctx, s.p, s.n) == 1);
+	if (s.n > 0 && EVP_DigestUpdate(h->ctx, s.p, s.n) != 1)
+		abort();
 }
 
 void crypto_hash_end(struct crypto_hash *h, unsigned char out[SHA256_LEN])
 {
-	need(EVP_DigestFinal_ex(h->ctx, out, NULL) == 1);
+	if (EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
+		abort();
 }
 
 void crypto_hash_free(struct crypto_hash *h)
@@ -65,168 +70,189 @@ void crypto_hash_free(struct crypto_hash *h)
 	free(h);
 }
 
-/* ---- DER, as far as a p= needs it ---- */
+/* ---- DER, as much as an RSA public key needs ---- */
 
-/* Takes one element of `tag` off `in`; its content goes to *ret. */
-static bool der_take(struct slice *in, unsigned char tag, struct slice *ret)
+#define DER_INTEGER    0x02
+#define DER_BIT_STRING 0x03
+#define DER_SEQUENCE   0x30
+
+/* Cuts one element off `*s`; false unless it has this tag and fits. */
+static bool der_cut(struct slice *s, unsigned char tag, struct slice *ret)
 {
-	size_t len, at = 2;
+	const unsigned char *u = (const unsigned char *)s->p;
+	size_t head = 2, len;
 
-	if (in->n < 2 || (unsigned char)in->p[0] != tag)
+	if (s->n < 2 || u[0] != tag)
 		return false;
-	len = (unsigned char)in->p[1];
-	if (len >= 0x80) {
-		size_t bytes = len & 0x7f;
-
-		if (bytes == 0 || bytes > 3 || in->n < 2 + bytes)
+	len = u[1];
+	if (len > 0x80) {
+		size_t more = len - 0x80;
+		if (more > 2 || s->n < 2 + more)
 			return false;
-		len = 0;
-		for (size_t i = 0; i < bytes; i++)
-			len = len << 8 | (unsigned char)in->p[at++];
+		len = u[2];
+		if (more == 2)
+			len = len << 8 | u[3];
+		head += more;
+	} else if (len == 0x80) {
+		return false; /* indefinite length is BER */
 	}
-	if (len > in->n - at)
+	if (s->n - head < len)
 		return false;
-	*ret = (struct slice){in->p + at, len};
-	*in = slice_from(*in, at + len);
+	*ret = (struct slice){s->p + head, len};
+	*s = slice_from(*s, head + len);
 	return true;
 }
 
-#define DER_INTEGER   0x02
-#define DER_BITSTRING 0x03
-#define DER_OID	      0x06
-#define DER_SEQUENCE  0x30
-
-/* 1.2.840.113549.1.1.1 */
-static const struct slice rsa_oid = {"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", 9};
-
-/* SubjectPublicKeyInfo: leaves the RSAPublicKey in *ret. */
-static bool der_spki(struct slice bytes, struct slice *ret)
+/* A positive INTEGER, without the sign byte. */
+static bool der_cut_number(struct slice *s, struct slice *ret)
 {
-	struct slice seq, alg, oid, bits;
+	if (!der_cut(s, DER_INTEGER, ret) || ret->n == 0 ||
+	    ((unsigned char)ret->p[0] & 0x80) != 0)
+		return false;
+	while (ret->n > 0 && ret->p[0] == 0)
+		*ret = slice_from(*ret, 1);
+	return ret->n > 0;
+}
 
-	if (!der_take(&bytes, DER_SEQUENCE, &seq) ||
-	    !der_take(&seq, DER_SEQUENCE, &alg) ||
-	    !der_take(&alg, DER_OID, &oid) || !slice_eq(oid, rsa_oid) ||
-	    !der_take(&seq, DER_BITSTRING, &bits) || bits.n < 1 ||
+/* rsaEncryption with NULL parameters (RFC 3279 2.3.1) */
+static const char RSA_OID[] = {0x06,	   0x09,       0x2a, (char)0x86, 0x48,
+			       (char)0x86, (char)0xf7, 0x0d, 0x01,	 0x01,
+			       0x01,	   0x05,       0x00};
+
+/* Leaves in `*s` what the BIT STRING of a SubjectPublicKeyInfo holds. */
+static bool der_open_spki(struct slice *s)
+{
+	struct slice algorithm, bits;
+
+	if (!der_cut(s, DER_SEQUENCE, &algorithm) ||
+	    !der_cut(s, DER_BIT_STRING, &bits) || s->n != 0)
+		return false;
+	/* Some generators leave the NULL out. */
+	if (algorithm.n != sizeof(RSA_OID) &&
+	    algorithm.n != sizeof(RSA_OID) - 2)
+		return false;
+	if (memcmp(algorithm.p, RSA_OID, algorithm.n) != 0 || bits.n < 1 ||
 	    bits.p[0] != 0)
 		return false;
-	*ret = slice_from(bits, 1);
-	return true;
+	bits = slice_from(bits, 1);
+	return der_cut(&bits, DER_SEQUENCE, s) && bits.n == 0;
 }
 
-static bool der_rsa(struct slice bytes, struct slice *n, struct slice *e)
+/* RFC 6376 3.6.1 says RSAPublicKey and shows SubjectPublicKeyInfo (erratum
+ * 3017): both are in use. */
+static bool der_read_rsa(struct slice bytes, struct slice *n, struct slice *e)
 {
-	struct slice seq, inner = bytes;
+	struct slice s;
 
-	(void)der_spki(bytes, &inner);
-	return der_take(&inner, DER_SEQUENCE, &seq) &&
-	       der_take(&seq, DER_INTEGER, n) &&
-	       der_take(&seq, DER_INTEGER, e) && n->n > 0 && e->n > 0;
+	if (!der_cut(&bytes, DER_SEQUENCE, &s) || bytes.n != 0)
+		return false;
+	if (s.n > 0 && s.p[0] == DER_SEQUENCE && !der_open_spki(&s))
+		return false;
+	return der_cut_number(&s, n) && der_cut_number(&s, e) && s.n == 0;
 }
 
 /* ---- public keys ---- */
+
 struct crypto_pubkey {
 	atomic_uint refs;
-	EVP_PKEY *pkey;
 	enum crypto_type type;
 	unsigned bits;
+	EVP_PKEY *pkey;
 };
 
-static struct crypto_pubkey *pubkey_of(enum crypto_type type, EVP_PKEY *pkey)
-{
-	struct crypto_pubkey *k;
-
-	if (pkey == NULL)
-		return NULL;
-	k = mem_alloc(sizeof(*k));
-	atomic_init(&k->refs, 1);
-	k->pkey = pkey;
-	k->type = type;
-	k->bits = (unsigned)EVP_PKEY_get_bits(pkey);
-	return k;
-}
-
-static EVP_PKEY *pkey_from(OSSL_PARAM *params)
+static EVP_PKEY *pkey_from_params(OSSL_PARAM *params)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	EVP_PKEY *pkey = NULL;
 
-	if (ctx != NULL && params != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
+	if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
 	    EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		pkey = NULL;
 	EVP_PKEY_CTX_free(ctx);
 	return pkey;
 }
 
-static EVP_PKEY *rsa_pkey(const BIGNUM *n, const BIGNUM *e)
+static EVP_PKEY *pkey_from_numbers(const BIGNUM *n, const BIGNUM *e)
 {
-	OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	OSSL_PARAM *params = NULL;
 	EVP_PKEY *pkey = NULL;
 
-	if (bld != NULL &&
-	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
-	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1) {
-		params = OSSL_PARAM_BLD_to_param(bld);
-		pkey = pkey_from(params);
-	}
+	if (build != NULL &&
+	    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+	    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1)
+		params = OSSL_PARAM_BLD_to_param(build);
+	if (params != NULL)
+		pkey = pkey_from_params(params);
 	OSSL_PARAM_free(params);
-	OSSL_PARAM_BLD_free(bld);
+	OSSL_PARAM_BLD_free(build);
 	return pkey;
 }
 
-static BIGNUM *integer(struct slice s)
-{
-	/* DER: negative numbers have the top bit set */
-	if (((unsigned char)s.p[0] & 0x80) != 0)
-		return NULL;
-	return BN_bin2bn((const unsigned char *)s.p, (int)s.n, NULL);
-}
-
-static struct crypto_pubkey *rsa_new(struct slice bytes, const char **reason)
+static EVP_PKEY *rsa_from_bytes(struct slice bytes, const char **reason)
 {
 	struct slice ns, es;
-	BIGNUM *n = NULL, *e = NULL;
-	struct crypto_pubkey *k = NULL;
+	BIGNUM *n, *e;
+	EVP_PKEY *pkey = NULL;
 
 	*reason = "key is no RSA public key";
-	if (!der_rsa(bytes, &ns, &es))
+	if (!der_read_rsa(bytes, &ns, &es))
 		return NULL;
-	if (ns.n > RSA_MAX_BITS / 8 + 1 || es.n > 8) {
-		*reason = "RSA key is too large";
+	if (ns.n > RSA_BITS_MAX / 8 || es.n > ns.n) {
+		*reason = "RSA key too long";
 		return NULL;
 	}
-	n = integer(ns);
-	e = integer(es);
-	if (n != NULL && e != NULL && BN_is_odd(n) && BN_is_odd(e) &&
-	    !BN_is_one(e))
-		k = pubkey_of(CRYPTO_RSA, rsa_pkey(n, e));
+	n = BN_bin2bn((const unsigned char *)ns.p, (int)ns.n, NULL);
+	e = BN_bin2bn((const unsigned char *)es.p, (int)es.n, NULL);
+	if (n == NULL || e == NULL)
+		*reason = "no memory for the key";
+	else if (!BN_is_odd(e) || BN_is_one(e) || !BN_is_odd(n))
+		*reason = "RSA key with an unusable modulus or exponent";
+	else
+		pkey = pkey_from_numbers(n, e);
 	BN_free(n);
 	BN_free(e);
-	return k;
+	return pkey;
+}
+
+static EVP_PKEY *ed25519_from_bytes(struct slice bytes, const char **reason)
+{
+	/* RFC 8463 4.2: the 32 bytes and nothing around them */
+	*reason = "key is no Ed25519 public key";
+	if (bytes.n != ED25519_KEY_LEN)
+		return NULL;
+	return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
+					   (const unsigned char *)bytes.p,
+					   bytes.n);
 }
 
 struct crypto_pubkey *crypto_pubkey_new(enum crypto_type type,
 					struct slice bytes, const char **reason)
 {
 	struct crypto_pubkey *k;
+	EVP_PKEY *pkey;
 
-	if (type == CRYPTO_RSA)
-		return rsa_new(bytes, reason);
-	/* RFC 8463 4.2: the raw key, no SubjectPublicKeyInfo */
-	*reason = "key is no Ed25519 public key of 32 bytes";
-	if (bytes.n != ED25519_LEN)
+	*reason = "key too long";
+	if (bytes.n > PUBKEY_BYTES_MAX)
 		return NULL;
-	k = pubkey_of(CRYPTO_ED25519,
-		      EVP_PKEY_new_raw_public_key(
-			      EVP_PKEY_ED25519, NULL,
-			      (const unsigned char *)bytes.p, bytes.n));
+	pkey = type == CRYPTO_RSA ? rsa_from_bytes(bytes, reason)
+				  : ed25519_from_bytes(bytes, reason);
+	if (pkey == NULL) {
+		ERR_clear_error();
+		return NULL;
+	}
+	*reason = NULL;
+	k = mem_alloc(sizeof(*k));
+	atomic_init(&k->refs, 1);
+	k->type = type;
+	k->bits = (unsigned)EVP_PKEY_get_bits(pkey);
+	k->pkey = pkey;
 	return k;
 }
 
 struct crypto_pubkey *crypto_pubkey_ref(struct crypto_pubkey *k)
 {
-	atomic_fetch_add(&k->refs, 1);
+	atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
 	return k;
 }
 
@@ -243,7 +269,7 @@ unsigned crypto_pubkey_bits(const struct crypto_pubkey *k)
 	return k->bits;
 }
 
-static bool rsa_verify(EVP_PKEY *pkey, const unsigned char *digest,
+static bool verify_rsa(EVP_PKEY *pkey, const unsigned char *digest,
 		       struct slice sig)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
@@ -257,7 +283,7 @@ static bool rsa_verify(EVP_PKEY *pkey, const unsigned char *digest,
 	return ok;
 }
 
-static bool ed25519_verify(EVP_PKEY *pkey, const unsigned char *digest,
+static bool verify_ed25519(EVP_PKEY *pkey, const unsigned char *digest,
 			   struct slice sig)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -273,69 +299,98 @@ static bool ed25519_verify(EVP_PKEY *pkey, const unsigned char *digest,
 bool crypto_verify(const struct crypto_pubkey *k,
 		   const unsigned char digest[SHA256_LEN], struct slice sig)
 {
-	return k->type == CRYPTO_RSA ? rsa_verify(k->pkey, digest, sig)
-				     : ed25519_verify(k->pkey, digest, sig);
+	bool ok;
+
+	if (sig.n == 0)
+		return false;
+	ok = k->type == CRYPTO_RSA ? verify_rsa(k->pkey, digest, sig)
+				   : verify_ed25519(k->pkey, digest, sig);
+	if (!ok)
+		ERR_clear_error();
+	return ok;
 }
 
 /* ---- private keys ---- */
+
 struct crypto_privkey {
-	EVP_PKEY *pkey;
 	enum crypto_type type;
+	unsigned bits;
+	EVP_PKEY *pkey;
 };
 
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+/* Asked for only when the key is encrypted: nobody is there to answer. */
+static int no_password(char *buf, int size, int rwflag, void *arg)
 {
 	(void)buf;
 	(void)size;
 	(void)rwflag;
-	(void)arg;
+	*(bool *)arg = true;
 	return -1;
 }
 
-static struct crypto_privkey *privkey_of(EVP_PKEY *pkey, const char **reason)
+/* Takes over `pkey`. */
+static struct crypto_privkey *privkey_wrap(EVP_PKEY *pkey, const char **reason)
 {
-	int id = pkey != NULL ? EVP_PKEY_get_base_id(pkey) : EVP_PKEY_NONE;
 	struct crypto_privkey *k;
+	int id = EVP_PKEY_get_base_id(pkey);
+	int bits = EVP_PKEY_get_bits(pkey);
 
 	*reason = NULL;
-	if (pkey == NULL)
-		*reason = "is no unencrypted PEM private key";
-	else if (id != EVP_PKEY_RSA && id != EVP_PKEY_ED25519)
-		*reason = "is neither an RSA nor an Ed25519 key";
-	else if (id == EVP_PKEY_RSA && EVP_PKEY_get_bits(pkey) < RSA_MIN_SIGN)
-		*reason = "is an RSA key below 1024 bits; make one of 2048";
+	if (id != EVP_PKEY_RSA && id != EVP_PKEY_ED25519)
+		*reason = "key is neither RSA nor Ed25519; "
+			  "make one with: mailseal key new";
+	else if (id == EVP_PKEY_RSA && bits < RSA_BITS_SIGN)
+		*reason = "RSA key below 1024 bits (RFC 8301 3.2); "
+			  "make one with: mailseal key new";
+	else if (id == EVP_PKEY_RSA && bits > RSA_BITS_MAX)
+		*reason = "RSA key above 16384 bits; "
+			  "make one with: mailseal key new";
 	if (*reason != NULL) {
 		EVP_PKEY_free(pkey);
 		return NULL;
 	}
 	k = mem_alloc(sizeof(*k));
-	k->pkey = pkey;
 	k->type = id == EVP_PKEY_RSA ? CRYPTO_RSA : CRYPTO_ED25519;
+	k->bits = (unsigned)bits;
+	k->pkey = pkey;
 	return k;
 }
 
 struct crypto_privkey *crypto_privkey_parse(struct slice pem,
 					    const char **reason)
 {
-	BIO *bio = BIO_new_mem_buf(pem.p, (int)(pem.n < 1 << 20 ? pem.n : 0));
-	EVP_PKEY *pkey;
+	bool encrypted = false;
+	EVP_PKEY *pkey = NULL;
+	BIO *bio;
 
-	need(bio != NULL);
-	pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	*reason = "no PEM private key; make one with: mailseal key new";
+	if (pem.n == 0 || pem.n > PEM_BYTES_MAX)
+		return NULL;
+	bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	if (bio != NULL)
+		pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password,
+					       &encrypted);
 	BIO_free(bio);
-	return privkey_of(pkey, reason);
+	ERR_clear_error();
+	if (encrypted)
+		*reason = "key is encrypted; decrypt it with: openssl pkey";
+	if (pkey == NULL)
+		return NULL;
+	return privkey_wrap(pkey, reason);
 }
 
 struct crypto_privkey *crypto_privkey_generate(enum crypto_type type,
 					       unsigned bits)
 {
 	const char *reason;
+	EVP_PKEY *pkey;
 
 	if (type == CRYPTO_RSA)
-		return privkey_of(
-			EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits),
-			&reason);
-	return privkey_of(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), &reason);
+		pkey = bits > RSA_BITS_MAX ? NULL : EVP_RSA_gen(bits);
+	else
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	ERR_clear_error();
+	return pkey != NULL ? privkey_wrap(pkey, &reason) : NULL;
 }
 
 void crypto_privkey_free(struct crypto_privkey *k)
@@ -353,64 +408,75 @@ enum crypto_type crypto_privkey_type(const struct crypto_privkey *k)
 
 unsigned crypto_privkey_bits(const struct crypto_privkey *k)
 {
-	return (unsigned)EVP_PKEY_get_bits(k->pkey);
+	return k->bits;
 }
 
 struct slice crypto_privkey_pem(struct arena *a, const struct crypto_privkey *k)
 {
-	BIO *bio = BIO_new(BIO_s_mem());
+	struct slice ret = {"", 0};
+	BIO *bio = BIO_new(BIO_s_secmem());
 	char *p = NULL;
 	long n;
-	struct slice ret;
 
-	need(bio != NULL &&
-	     PEM_write_bio_PKCS8PrivateKey(bio, k->pkey, NULL, NULL, 0, NULL,
-					   NULL) == 1);
-	n = BIO_get_mem_data(bio, &p);
-	ret = slice_dup(a, (struct slice){p, (size_t)n});
+	if (bio != NULL &&
+	    PEM_write_bio_PKCS8PrivateKey(bio, k->pkey, NULL, NULL, 0, NULL,
+					  NULL) == 1) {
+		n = BIO_get_mem_data(bio, &p);
+		if (n > 0 && p != NULL)
+			ret = (struct slice){arena_memdup(a, p, (size_t)n),
+					     (size_t)n};
+	}
 	BIO_free(bio);
+	ERR_clear_error();
+	return ret;
+}
+
+static struct slice public_rsa(struct arena *a, EVP_PKEY *pkey)
+{
+	struct slice ret = {"", 0};
+	unsigned char *der = NULL;
+	int n = i2d_PUBKEY(pkey, &der);
+
+	if (n > 0)
+		ret = (struct slice){arena_memdup(a, der, (size_t)n),
+				     (size_t)n};
+	OPENSSL_free(der);
 	return ret;
 }
 
 struct slice crypto_privkey_public(struct arena *a,
 				   const struct crypto_privkey *k)
 {
-	unsigned char raw[ED25519_LEN], *der = NULL;
+	unsigned char raw[ED25519_KEY_LEN];
 	size_t n = sizeof(raw);
-	struct slice ret;
-	int len;
 
-	if (k->type == CRYPTO_ED25519) {
-		need(EVP_PKEY_get_raw_public_key(k->pkey, raw, &n) == 1);
-		return slice_dup(a, (struct slice){(const char *)raw, n});
-	}
-	len = i2d_PUBKEY(k->pkey, &der);
-	need(len > 0);
-	ret = slice_dup(a, (struct slice){(const char *)der, (size_t)len});
-	OPENSSL_free(der);
-	return ret;
+	if (k->type == CRYPTO_RSA)
+		return public_rsa(a, k->pkey);
+	if (EVP_PKEY_get_raw_public_key(k->pkey, raw, &n) != 1)
+		return (struct slice){"", 0};
+	return (struct slice){arena_memdup(a, raw, n), n};
 }
 
-static bool rsa_sign(EVP_PKEY *pkey, const unsigned char *digest,
-		     unsigned char *sig, size_t *n)
+static bool sign_rsa(EVP_PKEY *pkey, const unsigned char *digest,
+		     unsigned char *out, size_t *n)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
 	bool ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 &&
 		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
 		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
-		  EVP_PKEY_sign(ctx, sig, n, digest, SHA256_LEN) == 1;
+		  EVP_PKEY_sign(ctx, out, n, digest, SHA256_LEN) == 1;
 
 	EVP_PKEY_CTX_free(ctx);
 	return ok;
 }
 
-static bool ed25519_sign(EVP_PKEY *pkey, const unsigned char *digest,
-			 unsigned char *sig, size_t *n)
+static bool sign_ed25519(EVP_PKEY *pkey, const unsigned char *digest,
+			 unsigned char *out, size_t *n)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool ok = ctx != NULL &&
 		  EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-		  EVP_DigestSign(ctx, sig, n, digest, SHA256_LEN) == 1;
+		  EVP_DigestSign(ctx, out, n, digest, SHA256_LEN) == 1;
 
 	EVP_MD_CTX_free(ctx);
 	return ok;
@@ -420,13 +486,15 @@ bool crypto_sign(struct arena *a, const struct crypto_privkey *k,
 		 const unsigned char digest[SHA256_LEN], struct slice *ret)
 {
 	size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
-	char *sig = arena_alloc(a, n);
+	unsigned char *out = arena_alloc(a, n);
 	bool ok = k->type == CRYPTO_RSA
-			  ? rsa_sign(k->pkey, digest, (unsigned char *)sig, &n)
-			  : ed25519_sign(k->pkey, digest, (unsigned char *)sig,
-					 &n);
+			  ? sign_rsa(k->pkey, digest, out, &n)
+			  : sign_ed25519(k->pkey, digest, out, &n);
 
-	if (ok)
-		*ret = (struct slice){sig, n};
-	return ok;
+	if (!ok) {
+		ERR_clear_error();
+		return false;
+	}
+	*ret = (struct slice){(const char *)out, n};
+	return true;
 }

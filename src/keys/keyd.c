@@ -1,107 +1,145 @@
 /*
- * Opens private key files: the only code that sees their paths.
+ * Private key files: the only code that sees their paths.
  *
- * Owner and mode are checked on the open descriptor, so that nothing can be
- * swapped in between.
+ * Owner and mode are checked on the open descriptor, so what was checked is
+ * what is read.  The text of the key is wiped after parsing.
  */
 #include "keys/keyring.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY_FILE_MAX 65536
 
-/* NULL, or what is wrong and the command that cures it. */
-static const char *refuse(struct arena *a, const char *file,
-			  const struct stat *st)
+static int refuse(struct arena *a, const char **err, const char *file,
+		  const char *what)
 {
-	mode_t mode = st->st_mode & 07777;
+	*err = arena_printf(a, "%s: %s", file, what);
+	return -EACCES;
+}
+
+static int refuse_errno(struct arena *a, const char **err, const char *file,
+			int code)
+{
+	char buf[128];
+	const char *what = strerror_r(code, buf, sizeof(buf));
+
+	if (code == ENOENT)
+		*err = arena_printf(a,
+				    "%s: %s; cure: mailseal key new --out %s",
+				    file, what, file);
+	else
+		*err = arena_printf(a, "%s: %s; cure: ls -l %s", file, what,
+				    file);
+	return -code;
+}
+
+static int check_owner(struct arena *a, const char *file, const struct stat *st,
+		       const char **err)
+{
+	uid_t user = geteuid();
 
 	if (!S_ISREG(st->st_mode))
-		return arena_printf(a, "%s: is no regular file", file);
-	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return arena_printf(a,
-				    "%s: belongs to user %u, who could change "
-				    "it; cure: chown root %s",
-				    file, (unsigned)st->st_uid, file);
-	if ((mode & 027) != 0)
-		return arena_printf(a,
-				    "%s: mode %04o lets others read or change "
-				    "the key; cure: chmod 0600 %s",
-				    file, (unsigned)mode, file);
-	if ((mode & 040) != 0 && st->st_gid != 0 && st->st_gid != getegid())
-		return arena_printf(a,
-				    "%s: mode %04o lets group %u read the key; "
-				    "cure: chmod 0600 %s",
-				    file, (unsigned)mode, (unsigned)st->st_gid,
-				    file);
-	return NULL;
+		return refuse(a, err, file,
+			      "no regular file; cure: name the key file");
+	if (st->st_uid != 0 && st->st_uid != user) {
+		*err = arena_printf(
+			a,
+			"%s: owner is user %lu, neither root nor user %lu; "
+			"cure: chown root %s",
+			file, (unsigned long)st->st_uid, (unsigned long)user,
+			file);
+		return -EACCES;
+	}
+	return 0;
 }
 
-static const char *read_all(struct arena *a, int fd, const char *file,
-			    struct slice *ret)
+static int check_mode(struct arena *a, const char *file, const struct stat *st,
+		      const char **err)
 {
-	char *buf = arena_alloc(a, KEY_FILE_MAX + 1);
-	size_t n = 0;
-	ssize_t got;
+	unsigned mode = (unsigned)st->st_mode & 07777;
+	const char *who = NULL;
 
-	while (n <= KEY_FILE_MAX &&
-	       (got = read(fd, buf + n, KEY_FILE_MAX + 1 - n)) != 0) {
+	if ((mode & S_IRWXO) != 0)
+		who = (mode & S_IROTH) != 0 ? "lets others read the key"
+					    : "lets others at the key";
+	else if ((mode & (S_IWGRP | S_IXGRP)) != 0)
+		who = "lets the group write the key";
+	else if ((mode & S_IRGRP) != 0 && st->st_gid != 0 &&
+		 st->st_gid != getegid())
+		who = "lets a foreign group read the key";
+	if (who == NULL)
+		return 0;
+	*err = arena_printf(a, "%s: mode %04o %s; cure: chmod 0600 %s", file,
+			    mode, who, file);
+	return -EACCES;
+}
+
+/* Bytes read, or -errno. */
+static ssize_t read_all(int fd, char *buf, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		ssize_t got = read(fd, buf + n, max - n);
+		if (got == 0)
+			break;
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got < 0)
-			return arena_printf(a, "%s: %s", file, strerror(errno));
+			return -errno;
 		n += (size_t)got;
 	}
-	if (n > KEY_FILE_MAX)
-		return arena_printf(a, "%s: is too large for a key", file);
-	*ret = (struct slice){buf, n};
-	return NULL;
+	return (ssize_t)n;
 }
 
-static const char *load(struct arena *a, int fd, const char *file,
-			struct crypto_privkey **ret)
+static int parse_fd(struct arena *a, const char *file, int fd,
+		    struct crypto_privkey **ret, const char **err)
 {
-	struct stat st;
-	struct slice pem = {"", 0};
-	const char *err, *reason = NULL;
-	struct crypto_privkey *k;
+	char *buf = mem_alloc(KEY_FILE_MAX + 1);
+	ssize_t n = read_all(fd, buf, KEY_FILE_MAX + 1);
+	struct crypto_privkey *k = NULL;
+	const char *reason = "too long for a key; cure: name the key file";
+	int status = 0;
 
-	if (fstat(fd, &st) != 0)
-		return arena_printf(a, "%s: %s", file, strerror(errno));
-	err = refuse(a, file, &st);
-	if (err == NULL)
-		err = read_all(a, fd, file, &pem);
-	if (err != NULL)
-		return err;
-	k = crypto_privkey_parse(pem, &reason);
-	explicit_bzero(unconst(pem.p), pem.n);
-	if (k == NULL)
-		return arena_printf(a, "%s: %s", file, reason);
-	*ret = k;
-	return NULL;
+	if (n >= 0 && n <= KEY_FILE_MAX)
+		k = crypto_privkey_parse((struct slice){buf, (size_t)n},
+					 &reason);
+	explicit_bzero(buf, KEY_FILE_MAX + 1);
+	free(buf);
+	if (n < 0)
+		return refuse_errno(a, err, file, (int)-n);
+	if (k == NULL) {
+		*err = arena_printf(a, "%s: %s", file, reason);
+		status = -EINVAL;
+	} else {
+		*ret = k;
+	}
+	return status;
 }
 
 int keyd_load(struct arena *a, const char *file, struct crypto_privkey **ret,
 	      const char **err)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	const char *what;
+	struct stat st;
+	int status;
+	/* O_NONBLOCK: opening a FIFO by mistake must not hang the start. */
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd < 0) {
-		int e = errno;
-
-		*err = arena_printf(a, "%s: %s%s", file, strerror(e),
-				    e == ENOENT ? "; make one with mailseal "
-						  "key new"
-						: "");
-		return -e;
-	}
-	what = load(a, fd, file, ret);
+	if (fd < 0)
+		return refuse_errno(a, err, file, errno);
+	if (fstat(fd, &st) != 0)
+		status = refuse_errno(a, err, file, errno);
+	else
+		status = check_owner(a, file, &st, err);
+	if (status == 0)
+		status = check_mode(a, file, &st, err);
+	if (status == 0)
+		status = parse_fd(a, file, fd, ret, err);
 	close(fd);
-	if (what == NULL)
-		return 0;
-	*err = what;
-	return -EACCES;
+	return status;
 }

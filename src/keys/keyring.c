@@ -1,140 +1,177 @@
-/* Private keys by domain: a hash table, immutable once filled. */
+/*
+ * Private keys by domain, sorted for binary search: an installation may sign
+ * for thousands of domains.
+ *
+ * Not a file reader (keyd.c) and not a policy (config/ says what is added).
+ * Built by one thread; immutable and shared afterwards.
+ */
 #include "keys/keyring.h"
 
 #include <errno.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mail/domain.h"
 
-struct domain_keys {
+#define KEYS_PER_DOMAIN 8
+
+struct entry {
 	char *domain;
-	struct dkim_signing_key *v;
 	size_t n;
+	struct dkim_signing_key keys[KEYS_PER_DOMAIN];
 };
 
-/* A balanced tree of domains (tsearch(3)). */
 struct keyring {
-	void *root;
-	size_t domains;
+	size_t n;
+	size_t cap;
+	struct entry **v; /* sorted by domain */
 };
 
 struct keyring *keyring_new(void)
 {
-	return mem_alloc(sizeof(struct keyring));
+	struct keyring *k = mem_alloc(sizeof(*k));
+
+	*k = (struct keyring){.n = 0};
+	return k;
 }
 
-static void free_node(void *p)
+static void entry_free(struct entry *e)
 {
-	struct domain_keys *d = p;
-
-	for (size_t i = 0; i < d->n; i++) {
-		crypto_privkey_free(unconst(d->v[i].key));
-		free(unconst(d->v[i].selector));
+	for (size_t i = 0; i < e->n; i++) {
+		crypto_privkey_free(unconst(e->keys[i].key));
+		free(unconst(e->keys[i].selector));
 	}
-	free(d->v);
-	free(d->domain);
-	free(d);
+	free(e->domain);
+	free(e);
 }
 
 void keyring_free(struct keyring *k)
 {
 	if (k == NULL)
 		return;
-	tdestroy(k->root, free_node);
+	for (size_t i = 0; i < k->n; i++)
+		entry_free(k->v[i]);
+	free(k->v);
 	free(k);
 }
 
-static int compare(const void *a, const void *b)
+/* Where `domain` stands or would stand. */
+static size_t place_of(const struct keyring *k, const char *domain)
 {
-	const struct domain_keys *x = a, *y = b;
+	size_t low = 0, high = k->n;
 
-	return strcmp(x->domain, y->domain);
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (strcmp(k->v[mid]->domain, domain) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
 }
 
-static struct domain_keys *find(const struct keyring *k, const char *domain)
+static struct entry *entry_at(const struct keyring *k, size_t at,
+			      const char *domain)
 {
-	struct domain_keys want = {.domain = unconst(domain)};
-	struct domain_keys **at = tfind(&want, &k->root, compare);
-
-	return at != NULL ? *at : NULL;
+	if (at < k->n && strcmp(k->v[at]->domain, domain) == 0)
+		return k->v[at];
+	return NULL;
 }
 
-static struct domain_keys *find_or_add(struct keyring *k, const char *domain)
+static struct entry *entry_insert(struct keyring *k, size_t at,
+				  const char *domain)
 {
-	struct domain_keys *d = find(k, domain);
+	struct entry *e = mem_alloc(sizeof(*e));
 
-	if (d != NULL)
-		return d;
-	d = mem_alloc(sizeof(*d));
-	d->domain = mem_strdup(domain);
-	if (tsearch(d, &k->root, compare) == NULL)
-		abort();
-	k->domains++;
-	return d;
+	memset(e, 0, sizeof(*e));
+	e->domain = mem_strdup(domain);
+	if (k->n == k->cap) {
+		k->cap = k->cap > 0 ? 2 * k->cap : 8;
+		k->v = mem_realloc(k->v, k->cap * sizeof(struct entry *));
+	}
+	memmove(k->v + at + 1, k->v + at, (k->n - at) * sizeof(struct entry *));
+	k->v[at] = e;
+	k->n++;
+	return e;
 }
 
-static void append(struct domain_keys *d, const char *selector,
-		   const struct crypto_privkey *key, uint32_t lifetime)
+static int check_name(struct arena *a, const char *what, const char *name,
+		      const char **err)
 {
-	d->v = mem_realloc(d->v, (d->n + 1) * sizeof(*d->v));
-	d->v[d->n++] = (struct dkim_signing_key){
-		.domain = d->domain,
-		.selector = mem_strdup(selector),
-		.key = key,
-		.lifetime = lifetime,
-	};
+	const char *canon = domain_canon(a, slice_of(name));
+
+	if (canon != NULL && strcmp(canon, name) == 0)
+		return 0;
+	if (canon != NULL)
+		*err = arena_printf(a, "%s %s: cure: write it as %s", what,
+				    name, canon);
+	else
+		*err = arena_printf(a, "%s \"%s\" is no domain name", what,
+				    name);
+	return -EINVAL;
 }
 
-static bool has_selector(const struct domain_keys *d, const char *selector)
+static int check_room(struct arena *a, const struct entry *e,
+		      const char *selector, const char **err)
 {
-	for (size_t i = 0; d != NULL && i < d->n; i++)
-		if (strcmp(d->v[i].selector, selector) == 0)
-			return true;
-	return false;
+	/* RFC 8463 6: two keys of one domain need two selectors. */
+	for (size_t i = 0; i < e->n; i++) {
+		if (strcmp(e->keys[i].selector, selector) == 0) {
+			*err = arena_printf(a,
+					    "%s: selector %s is there twice; "
+					    "cure: one selector for each key",
+					    e->domain, selector);
+			return -EEXIST;
+		}
+	}
+	if (e->n == KEYS_PER_DOMAIN) {
+		*err = arena_printf(a, "%s: more than %d keys", e->domain,
+				    KEYS_PER_DOMAIN);
+		return -E2BIG;
+	}
+	return 0;
 }
 
 int keyring_add(struct keyring *k, struct arena *a, const char *domain,
 		const char *selector, const char *file, uint32_t lifetime,
 		const char **err)
 {
-	const char *d = domain_canon(a, slice_of(domain));
-	const char *s = domain_canon(a, slice_of(selector));
 	struct crypto_privkey *key = NULL;
-	int rc;
+	struct entry *e;
+	size_t at;
+	int status = check_name(a, "domain", domain, err);
 
-	if (d == NULL || s == NULL) {
-		*err = arena_printf(a, "\"%s\" is no domain name",
-				    d == NULL ? domain : selector);
-		return -EINVAL;
-	}
-	/* RFC 8463 6: two keys of a domain need different selectors */
-	if (has_selector(find(k, d), s)) {
-		*err = arena_printf(a,
-				    "selector \"%s\" of %s is there twice; "
-				    "give each key a selector of its own",
-				    s, d);
-		return -EEXIST;
-	}
-	rc = keyd_load(a, file, &key, err);
-	if (rc == 0)
-		append(find_or_add(k, d), s, key, lifetime);
-	return rc;
+	if (status == 0)
+		status = check_name(a, "selector", selector, err);
+	if (status != 0)
+		return status;
+	at = place_of(k, domain);
+	e = entry_at(k, at, domain);
+	if (e != NULL)
+		status = check_room(a, e, selector, err);
+	if (status == 0)
+		status = keyd_load(a, file, &key, err);
+	if (status != 0)
+		return status;
+	if (e == NULL)
+		e = entry_insert(k, at, domain);
+	e->keys[e->n++] = (struct dkim_signing_key){
+		e->domain, mem_strdup(selector), key, lifetime};
+	return 0;
 }
 
 size_t keyring_find(const struct keyring *k, const char *domain,
 		    const struct dkim_signing_key **ret)
 {
-	const struct domain_keys *d = find(k, domain);
+	const struct entry *e = entry_at(k, place_of(k, domain), domain);
 
-	if (d == NULL)
+	if (e == NULL)
 		return 0;
-	*ret = d->v;
-	return d->n;
+	*ret = e->keys;
+	return e->n;
 }
 
 size_t keyring_domains(const struct keyring *k)
 {
-	return k->domains;
+	return k->n;
 }
