@@ -15,7 +15,8 @@
 struct addr_mailbox {
 	struct slice local;  /* unquoted local-part */
 	const char *domain;  /* canonical (mail/domain.h) */
-	struct slice display; /* raw display-name or empty */
+	struct slice display; /* raw display-name or empty; points into the
+				 value that was parsed */
 };
 
 /* The authors of a message. */
@@ -28,7 +29,11 @@ struct addr_authors {
 	const char **domains;
 };
 
-/* Parses one address-list value (From, Sender). */
+/*
+ * Parses one address-list value (From, Sender), folds as CRLF.  The obsolete
+ * forms of RFC 5322 4.4 are accepted, except for CFWS inside of a domain.
+ * An address literal is malformed: it names no author domain.
+ */
 void addr_list_parse(struct arena *a, struct slice value,
 		     struct addr_authors *ret);
 
@@ -40,12 +45,14 @@ void addr_authors_of(struct arena *a, const struct field_list *fields,
 /* The path of MAIL FROM or RCPT TO. */
 struct addr_path {
 	bool null;          /* "<>" */
-	bool malformed;     /* source route, quote in the domain ... (HP-10) */
+	bool malformed;     /* source route, quote in the domain ... (HP-10);
+			       then the rest is empty */
 	struct slice local; /* unquoted; empty when there was none */
 	const char *domain; /* canonical, or NULL (none or an IP literal) */
 };
 
-/* With or without "<>" (sendmail(1) submission gives none). */
+/* With or without "<>" (sendmail(1) submission gives none).  Dots may stand
+ * anywhere in the local-part; otherwise it is that of RFC 5321 4.1.2. */
 void addr_path_parse(struct arena *a, struct slice path,
 		     struct addr_path *ret);
 

@@ -16,8 +16,9 @@
  * UTF-8 labels to A-labels (IDNA2008, UTS46 non-transitional; RFC 8616),
  * lower-cases.  Accepts letters, digits, "-" and "_" in labels; refuses empty
  * labels, labels over 63, names over 253, and everything else (NUL, quotes,
- * spaces, "%", "(" ...: HP-8).  One label ("com") is accepted: see
- * domain_labels().  Returns NULL when refused.
+ * spaces, "%", "(", code points that are invisible or look like a space ...:
+ * HP-8).  One label ("com") is accepted: see domain_labels().  Returns NULL
+ * when refused.
  */
 const char *domain_canon(struct arena *a, struct slice s);
 

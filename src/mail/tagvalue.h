@@ -19,9 +19,10 @@ struct tagvalue_list {
 };
 
 /*
- * Parses; false (and *reason, a constant) on a syntax error, a duplicate tag
- * (the whole list is then invalid), or too many tags.  Bytes >= 0x80 are
- * allowed in values (RFC 8616), other controls are not.
+ * Parses; false (and *reason, a constant; ret->n is 0) on a syntax error, a
+ * duplicate tag (the whole list is then invalid), or too many tags.  Bytes >=
+ * 0x80 are allowed in values (RFC 8616), controls are not; CRLF only as part
+ * of a fold (FWS).
  */
 bool tagvalue_parse(struct slice s, struct tagvalue_list *ret,
 		    const char **reason);
