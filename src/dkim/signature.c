@@ -1,4 +1,14 @@
-/* Reads DKIM-Signature fields.  Pure. */
+/*
+ * DKIM-Signature fields, strictly: what is accepted here is well-formed and
+ * bounded, so that no later code (libopendkim least of all) sees anything
+ * else.  Here is also decided which signatures libopendkim would hash wrongly.
+ *
+ * Not a verifier: no DNS, no clock, no hash.  RFC 6376 3.2 and 3.5, RFC 8301
+ * (no SHA-1), RFC 8463 (Ed25519), RFC 8616 (U-labels).
+ *
+ * Results: syntax errors are "neutral"; missing or impossible tags are
+ * "permerror" (RFC 8601 2.7.1).
+ */
 #include "dkim/signature.h"
 
 #include <string.h>
@@ -7,228 +17,337 @@
 #include "mail/domain.h"
 #include "mail/tagvalue.h"
 
-/* Bytes of b= that are reported and of i= that are read. */
-#define TAG_MAX_BYTES 4096
+#define IDENTITY_MAX 512 /* RFC 5321 4.5.3.1: 64 + 1 + 255, and quoting */
+#define PLAIN_H_MAX  2000
+#define PLAIN_I_MAX  200
+#define DIGITS_TIME  12 /* RFC 6376 3.5 */
+#define DIGITS_L     76
 
-struct reader {
+struct reading {
 	struct arena *arena;
 	struct tagvalue_list tags;
-	struct signature *sig;
+	struct dkim_signature *s;
 };
 
-static bool refuse(struct reader *r, enum dkim_status status,
-		   const char *reason)
+static bool bad(struct reading *r, const char *reason)
 {
-	r->sig->result.status = status;
-	r->sig->result.reason = reason;
+	r->s->result.status = DKIM_STATUS_PERMERROR;
+	r->s->result.reason = reason;
 	return false;
-}
-
-static bool permerror(struct reader *r, const char *reason)
-{
-	return refuse(r, DKIM_STATUS_PERMERROR, reason);
 }
 
 static struct slice without_fws(struct arena *a, struct slice s)
 {
-	char *p = arena_alloc(a, s.n + 1);
+	char *out = arena_alloc(a, s.n + 1);
 	size_t n = 0;
 
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r' &&
-		    s.p[i] != '\n')
-			p[n++] = s.p[i];
-	return (struct slice){p, n};
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+			out[n++] = c;
+	}
+	return (struct slice){out, n};
 }
 
-static bool read_version(struct reader *r)
+/* RFC 6376 3.5 has no final dot in d= and s=, and DNS would ignore it. */
+static const char *read_domain(struct reading *r, struct slice s)
 {
+	if (s.n == 0 || s.p[s.n - 1] == '.')
+		return NULL;
+	return domain_canon(r->arena, s);
+}
+
+/* What is reported of a signature, be it good or not. */
+static void read_labels(struct reading *r)
+{
+	struct dkim_result *ret = &r->s->result;
 	struct slice v;
 
-	if (!tagvalue_get(&r->tags, "v", &v))
-		return permerror(r, "no v=");
-	return slice_is(v, "1") || permerror(r, "unknown v=");
+	if (tagvalue_get(&r->tags, "d", &v))
+		ret->domain = read_domain(r, v);
+	if (tagvalue_get(&r->tags, "s", &v))
+		ret->selector = read_domain(r, v);
+	if (tagvalue_get(&r->tags, "b", &v))
+		ret->b = without_fws(r->arena, v);
+	(void)tagvalue_get(&r->tags, "a", &ret->algorithm);
+	(void)tagvalue_get(&r->tags, "i", &ret->identity);
 }
 
-/* d= and s=: as canonical names; DK-7. */
-static bool read_names(struct reader *r)
+static bool check_required(struct reading *r)
 {
-	struct dkim_result *res = &r->sig->result;
-	struct slice d, s;
+	static const struct {
+		const char *tag, *reason;
+	} required[] = {
+		{"v", "v= is missing"}, {"a", "a= is missing"},
+		{"b", "b= is missing"}, {"bh", "bh= is missing"},
+		{"d", "d= is missing"}, {"h", "h= is missing"},
+		{"s", "s= is missing"},
+	};
+	struct slice v;
 
-	if (!tagvalue_get(&r->tags, "d", &d) ||
-	    !tagvalue_get(&r->tags, "s", &s))
-		return permerror(r, "no d= or no s=");
-	res->domain = domain_canon(r->arena, d);
-	res->selector = domain_canon(r->arena, s);
-	if (res->domain == NULL)
-		return permerror(r, "malformed d=");
-	if (res->selector == NULL)
-		return permerror(r, "malformed s=");
-	if (strlen(res->selector) + strlen("._domainkey.") +
-		    strlen(res->domain) >
-	    DOMAIN_MAX)
-		return permerror(r, "name of the key is too long");
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+		if (!tagvalue_get(&r->tags, required[i].tag, &v))
+			return bad(r, required[i].reason);
+	if (!tagvalue_get(&r->tags, "v", &v) || !slice_is(v, "1"))
+		return bad(r, "unknown version");
 	return true;
 }
 
-/* RFC 6376 3.5: the domain of i= is d= or below. */
-static bool read_identity(struct reader *r)
+static bool read_algorithm(struct reading *r)
 {
-	struct dkim_result *res = &r->sig->result;
-	struct slice i;
-	ptrdiff_t at;
+	struct slice a = r->s->result.algorithm;
 
-	r->sig->identity_domain = res->domain;
-	if (!tagvalue_get(&r->tags, "i", &i))
-		return true;
-	at = slice_rchr(i, '@');
-	if (at < 0 || i.n > TAG_MAX_BYTES)
-		return permerror(r, "malformed i=");
-	r->sig->identity_domain =
-		domain_canon(r->arena, slice_from(i, (size_t)at + 1));
-	if (r->sig->identity_domain == NULL)
-		return permerror(r, "malformed i=");
-	if (!domain_is_under(r->sig->identity_domain, res->domain))
-		return permerror(r, "i= is not below d=");
-	res->identity = i;
-	return true;
-}
-
-static bool read_algorithm(struct reader *r)
-{
-	struct slice a;
-
-	if (!tagvalue_get(&r->tags, "a", &a))
-		return permerror(r, "no a=");
-	r->sig->result.algorithm = slice_first(a, 64);
 	if (slice_is(a, "rsa-sha256"))
-		r->sig->algorithm = SIGNATURE_RSA_SHA256;
+		r->s->type = CRYPTO_RSA;
 	else if (slice_is(a, "ed25519-sha256"))
-		r->sig->algorithm = SIGNATURE_ED25519_SHA256;
-	else if (slice_is(a, "rsa-sha1"))
-		return permerror(r, "rsa-sha1 is not secure"); /* RFC 8301 */
+		r->s->type = CRYPTO_ED25519;
+	else if (slice_is(a, "rsa-sha1")) /* RFC 8301 3.1 */
+		return bad(r, "rsa-sha1 is not accepted");
 	else
-		return permerror(r, "unknown algorithm");
+		return bad(r, "unknown algorithm");
 	return true;
 }
 
-static bool canon_mode_of(struct slice s, enum canon_mode *ret)
+static bool read_mode(struct slice s, enum canon_mode *ret)
 {
+	if (!slice_is(s, "simple") && !slice_is(s, "relaxed"))
+		return false;
 	*ret = slice_is(s, "relaxed") ? CANON_RELAXED : CANON_SIMPLE;
-	return slice_is(s, "relaxed") || slice_is(s, "simple");
+	return true;
 }
 
-static bool read_canon(struct reader *r)
+static bool read_canon(struct reading *r)
 {
-	struct slice body, q;
-	struct slice header;
+	struct slice body, header;
 
-	r->sig->header_canon = CANON_SIMPLE;
-	r->sig->body_canon = CANON_SIMPLE;
-	if (tagvalue_get(&r->tags, "q", &q) && !slice_is(q, "dns/txt"))
-		return permerror(r, "unknown q=");
+	r->s->header = CANON_SIMPLE;
+	r->s->body = CANON_SIMPLE;
 	if (!tagvalue_get(&r->tags, "c", &body))
 		return true;
 	header = slice_cut(&body, '/');
-	if (!canon_mode_of(header, &r->sig->header_canon) ||
-	    (body.p != NULL && !canon_mode_of(body, &r->sig->body_canon)))
-		return permerror(r, "unknown canonicalization");
+	if (!read_mode(header, &r->s->header) ||
+	    (body.p != NULL && !read_mode(body, &r->s->body)))
+		return bad(r, "unknown canonicalization");
 	return true;
 }
 
-static bool read_hashes(struct reader *r)
+static bool read_query(struct reading *r)
 {
-	struct signature *s = r->sig;
-	struct slice b, bh;
+	struct slice q;
 
-	if (!tagvalue_get(&r->tags, "b", &b) ||
-	    !tagvalue_get(&r->tags, "bh", &bh))
-		return permerror(r, "no b= or no bh=");
-	s->result.b = slice_first(without_fws(r->arena, b), TAG_MAX_BYTES);
-	if (b.n > TAG_MAX_BYTES || !base64_decode(r->arena, b, &s->bytes) ||
-	    s->bytes.n == 0)
-		return permerror(r, "malformed b=");
-	if (bh.n > TAG_MAX_BYTES || !base64_decode(r->arena, bh, &s->body_hash))
-		return permerror(r, "malformed bh=");
-	if (s->body_hash.n != SHA256_LEN)
-		return permerror(r, "bh= is no SHA-256 hash");
-	return true;
-}
-
-/* DK-3, DK-4: decimal, t and x at most 12 digits, l at most 76. */
-static bool read_number(struct reader *r, const char *tag, size_t digits,
-			bool *has, uint64_t *ret)
-{
-	struct slice v;
-
-	*has = tagvalue_get(&r->tags, tag, &v);
-	if (!*has)
+	if (!tagvalue_get(&r->tags, "q", &q))
 		return true;
-	if (v.n > digits || !slice_u64(v, UINT64_MAX, ret))
-		return permerror(r, "malformed number in l=, t= or x=");
-	return true;
+	/* RFC 6376 3.5: unknown methods are ignored, one must remain */
+	while (q.p != NULL)
+		if (slice_is(slice_trim(slice_cut(&q, ':')), "dns/txt"))
+			return true;
+	return bad(r, "unknown query method");
 }
 
-static bool read_numbers(struct reader *r)
+static bool read_names(struct reading *r)
 {
-	struct signature *s = r->sig;
+	struct dkim_signature *s = r->s;
 
-	if (!read_number(r, "l", 76, &s->has_length, &s->length) ||
-	    !read_number(r, "t", 12, &s->has_time, &s->time) ||
-	    !read_number(r, "x", 12, &s->has_expiry, &s->expiry))
-		return false;
-	if (s->has_time && s->has_expiry && s->expiry <= s->time)
-		return permerror(r, "x= is not after t=");
+	if (s->result.domain == NULL)
+		return bad(r, "bad d=");
+	if (s->result.selector == NULL)
+		return bad(r, "bad s=");
+	s->query = arena_printf(r->arena, "%s._domainkey.%s",
+				s->result.selector, s->result.domain);
+	if (strlen(s->query) > DOMAIN_MAX)
+		return bad(r, "key name is too long");
 	return true;
 }
 
-size_t signature_names_count(struct slice names, const char *name)
+static bool read_identity(struct reading *r)
+{
+	struct dkim_signature *s = r->s;
+	struct slice i = s->result.identity;
+	ptrdiff_t at = slice_rchr(i, '@');
+
+	s->identity_domain = s->result.domain;
+	if (i.p == NULL)
+		return true;
+	if (i.n > IDENTITY_MAX || at < 0) {
+		s->result.identity = (struct slice){NULL, 0};
+		return bad(r, "bad i=");
+	}
+	s->identity_domain = read_domain(r, slice_from(i, (size_t)at + 1));
+	if (s->identity_domain == NULL)
+		return bad(r, "bad i=");
+	if (!domain_is_under(s->identity_domain, s->result.domain))
+		return bad(r, "i= is not within d=");
+	return true;
+}
+
+static bool field_name_ok(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 33 || s.p[i] > 126)
+			return false;
+	return s.n > 0;
+}
+
+size_t dkim_signature_lists(struct slice h, const char *name)
 {
 	size_t n = 0;
 
-	while (names.p != NULL)
-		n += slice_is_ci(slice_trim(slice_cut(&names, ':')), name);
+	while (h.p != NULL)
+		n += slice_is_ci(slice_trim(slice_cut(&h, ':')), name);
 	return n;
 }
 
-/* RFC 6376 5.4: h= must not be empty and must have From. */
-static bool read_header_list(struct reader *r)
+static bool read_fields(struct reading *r)
 {
-	struct slice h, rest;
+	struct slice rest;
 	size_t n = 0;
 
-	if (!tagvalue_get(&r->tags, "h", &h))
-		return permerror(r, "no h=");
-	rest = h;
+	if (!tagvalue_get(&r->tags, "h", &rest))
+		return false;
+	r->s->h = rest;
 	while (rest.p != NULL) {
-		if (slice_trim(slice_cut(&rest, ':')).n == 0)
-			return permerror(r, "malformed h=");
-		if (++n > SIGNATURE_MAX_NAMES)
-			return permerror(r, "too many names in h=");
+		if (!field_name_ok(slice_trim(slice_cut(&rest, ':'))))
+			return bad(r, "bad h=");
+		if (++n > DKIM_NAMES_MAX)
+			return bad(r, "too many names in h=");
 	}
-	if (signature_names_count(h, "From") == 0)
-		return permerror(r, "From is not signed");
-	r->sig->names = h;
+	/* RFC 6376 5.4, 6.1.1 */
+	if (dkim_signature_lists(r->s->h, "from") == 0)
+		return bad(r, "From is not signed");
 	return true;
 }
 
-void signature_parse(struct arena *a, const struct field *field,
-		     struct signature *ret)
+static bool read_times(struct reading *r)
 {
-	struct reader r = {.arena = a, .sig = ret};
-	const char *reason = "syntax error";
-	bool ok;
+	const uint64_t max = 999999999999;
+	struct dkim_signature *s = r->s;
+	struct slice v;
+	bool has_t = tagvalue_get(&r->tags, "t", &v);
 
-	*ret = (struct signature){.field = field};
-	if (!tagvalue_parse(field->value, &r.tags, &reason)) {
-		(void)refuse(&r, DKIM_STATUS_PERMERROR, reason);
+	if (has_t && (v.n > DIGITS_TIME || !slice_u64(v, max, &s->time)))
+		return bad(r, "bad t=");
+	s->expires = tagvalue_get(&r->tags, "x", &v);
+	if (!s->expires)
+		return true;
+	if (v.n > DIGITS_TIME || !slice_u64(v, max, &s->expiry))
+		return bad(r, "bad x=");
+	if (has_t && s->expiry <= s->time)
+		return bad(r, "x= is not after t=");
+	return true;
+}
+
+static bool read_length(struct reading *r)
+{
+	struct dkim_signature *s = r->s;
+	struct slice v;
+
+	s->length = UINT64_MAX;
+	if (!tagvalue_get(&r->tags, "l", &v))
+		return true;
+	for (size_t i = 0; i < v.n; i++)
+		if (!ascii_isdigit(v.p[i]))
+			return bad(r, "bad l=");
+	if (v.n == 0 || v.n > DIGITS_L)
+		return bad(r, "bad l=");
+	/* What overflows is larger than any body all the same. */
+	if (!slice_u64(v, UINT64_MAX - 1, &s->length))
+		s->length = UINT64_MAX - 1;
+	return true;
+}
+
+static bool read_hashes(struct reading *r)
+{
+	struct dkim_signature *s = r->s;
+	struct slice v;
+
+	if (!tagvalue_get(&r->tags, "bh", &v) ||
+	    !base64_decode(r->arena, v, &s->body_hash) ||
+	    s->body_hash.n != SHA256_LEN)
+		return bad(r, "bad bh=");
+	if (!base64_decode(r->arena, s->result.b, &s->sig) || s->sig.n == 0)
+		return bad(r, "bad b=");
+	return true;
+}
+
+/* ---- what libopendkim hashes right ---- */
+
+static bool text_plain(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if ((c < 32 || c > 126) && c != '\t' && c != '\r' && c != '\n')
+			return false;
+	}
+	return true;
+}
+
+static bool tag_plain(const struct tagvalue *t)
+{
+	static const char *const known[] = {"v", "a", "b", "bh", "c", "d",
+					    "h", "i", "q", "s",	 "t", "x"};
+
+	/* It takes "b =" for no b= tag. */
+	if (t->value.p == NULL)
+		return false;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (slice_is(t->name, known[i]))
+			return t->name.p[t->name.n] == '=';
+	return false;
+}
+
+static bool names_plain(struct slice h)
+{
+	while (h.p != NULL) {
+		struct slice name = slice_trim(slice_cut(&h, ':'));
+		for (size_t i = 0; i < name.n; i++)
+			if (!ascii_isalnum(name.p[i]) && name.p[i] != '-' &&
+			    name.p[i] != '_')
+				return false;
+	}
+	return true;
+}
+
+static bool is_plain(const struct reading *r)
+{
+	const struct dkim_signature *s = r->s;
+	struct slice v;
+
+	if (!text_plain(s->field->raw) ||
+	    slice_eq_ci(s->field->name, SLICE("DKIM-Signature")) == false ||
+	    s->field->raw.p[s->field->name.n] != ':')
+		return false;
+	for (size_t i = 0; i < r->tags.n; i++)
+		if (!tag_plain(&r->tags.v[i]))
+			return false;
+	if (s->h.n > PLAIN_H_MAX || !names_plain(s->h) ||
+	    dkim_signature_lists(s->h, "DKIM-Signature") > 0)
+		return false;
+	if (s->result.identity.n > PLAIN_I_MAX ||
+	    slice_chr(s->result.identity, '=') >= 0)
+		return false;
+	if (tagvalue_get(&r->tags, "q", &v) && !slice_is(v, "dns/txt"))
+		return false;
+	/* It subtracts from t= without looking. */
+	return !tagvalue_get(&r->tags, "t", &v) || s->time > 0;
+}
+
+void dkim_signature_parse(struct arena *a, const struct field *f,
+			  struct dkim_signature *ret)
+{
+	struct reading r = {.arena = a, .s = ret};
+	const char *reason = "syntax error";
+
+	*ret = (struct dkim_signature){.field = f, .length = UINT64_MAX};
+	if (!tagvalue_parse(f->value, &r.tags, &reason)) {
+		ret->result.status = DKIM_STATUS_NEUTRAL;
+		ret->result.reason = reason;
 		return;
 	}
-	/* every reader runs, so that the report has all it can have; the
-	 * first complaint stands */
-	ok = read_names(&r) && read_identity(&r) && read_version(&r) &&
-	     read_algorithm(&r) && read_canon(&r) && read_hashes(&r) &&
-	     read_header_list(&r) && read_numbers(&r);
-	ret->usable = ok;
+	read_labels(&r);
+	ret->ok = check_required(&r) && read_algorithm(&r) && read_canon(&r) &&
+		  read_query(&r) && read_names(&r) && read_identity(&r) &&
+		  read_fields(&r) && read_times(&r) && read_length(&r) &&
+		  read_hashes(&r);
+	if (ret->ok)
+		ret->plain = is_plain(&r);
 }

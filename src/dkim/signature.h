@@ -1,6 +1,6 @@
 /*
- * One DKIM-Signature field, read strictly (RFC 6376 3.2, 3.5, RFC 8616).
- * Nothing that this parser refuses reaches a library or a DNS query.  Pure.
+ * One DKIM-Signature field, read strictly (RFC 6376 3.2, 3.5; RFC 8301, 8463,
+ * 8616).  Pure.  Internal to dkim/.
  */
 #ifndef MAILSEAL_DKIM_SIGNATURE_H
 #define MAILSEAL_DKIM_SIGNATURE_H
@@ -8,37 +8,33 @@
 #include "dkim/dkim.h"
 #include "mail/canon.h"
 
-#define SIGNATURE_MAX_NAMES 250 /* of h= */
+#define DKIM_NAMES_MAX 200 /* names in one h= */
 
-enum signature_algorithm {
-	SIGNATURE_RSA_SHA256,
-	SIGNATURE_RSA_SHA1, /* RFC 8301 3.1: never valid */
-	SIGNATURE_ED25519_SHA256,
-	SIGNATURE_UNKNOWN,
-};
-
-struct signature {
+struct dkim_signature {
 	const struct field *field;
-	/* For the report, filled as far as they could be read: */
-	struct dkim_result result; /* status and reason when !usable */
-	bool usable;		   /* may be evaluated */
+	struct dkim_result result; /* what is known goes in even if not ok */
+	bool ok; /* false: result.status and .reason are final */
 
-	enum signature_algorithm algorithm;
-	enum canon_mode header_canon, body_canon;
-	struct slice body_hash;	     /* 32 bytes */
-	struct slice bytes;	     /* decoded b= */
-	struct slice names;	     /* h= */
-	const char *identity_domain; /* of i=, canonical; default d= */
-	bool has_length, has_expiry, has_time;
-	uint64_t length; /* l= */
-	uint64_t expiry; /* x= */
-	uint64_t time;	 /* t= */
+	enum crypto_type type;
+	enum canon_mode header;
+	enum canon_mode body;
+	const char *query;	     /* selector._domainkey.domain */
+	const char *identity_domain; /* of i=, or d= */
+	struct slice h;
+	struct slice sig;	/* b= decoded */
+	struct slice body_hash; /* bh= decoded, SHA256_LEN bytes */
+	uint64_t length;	/* l=; UINT64_MAX: absent */
+	uint64_t time;		/* t=; 0: absent */
+	bool expires;		/* x= is there */
+	uint64_t expiry;
+	/* libopendkim hashes this one right (see hash.h) */
+	bool plain;
 };
 
-/* Reads `field` into *ret; check ret->usable. */
-void signature_parse(struct arena *a, const struct field *field,
-		     struct signature *ret);
-/* Is `name` one of the names of h=? (ASCII case folded)  Returns how often. */
-size_t signature_names_count(struct slice names, const char *name);
+void dkim_signature_parse(struct arena *a, const struct field *f,
+			  struct dkim_signature *ret);
+
+/* How often an h= value names the field `name`. */
+size_t dkim_signature_lists(struct slice h, const char *name);
 
 #endif

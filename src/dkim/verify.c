@@ -1,10 +1,14 @@
 /*
- * Verification: which signatures are evaluated, their body streams, and at the
- * end one result for each (RFC 6376 6, RFC 8301, RFC 8463).
+ * DKIM verification (RFC 6376 6; RFC 8301, 8463, 8616).
  *
- * The costly part is bounded: at most max_signatures are evaluated, those
- * aligned with an author domain first, so that a flood of signatures above the
- * real one does not push it out.
+ * At the end of the header each chosen signature gets its header hash and a
+ * place at a body stream (signatures that agree in canonicalization and l=
+ * share one); at the end of the message keys are asked for and verdicts made.
+ * Not a policy on the message: a failed signature is no worse than none
+ * (RFC 6376 6.1).
+ *
+ * A verifier belongs to one thread and one message; its memory is the arena's
+ * but for the hashes.
  */
 #include "dkim/dkim.h"
 
@@ -15,92 +19,164 @@
 #include "mail/domain.h"
 #include "mail/keyrecord.h"
 
+/* One body hash, for all signatures that need the same. */
+struct body_stream {
+	struct canon_body canon;
+	struct crypto_hash *hash;
+	unsigned char digest[SHA256_LEN];
+};
+
+/* A signature that is evaluated. */
+struct job {
+	struct dkim_signature *sig;
+	struct body_stream *body;
+	struct dkim_header_hash *header;
+};
+
 struct dkim_verifier {
 	struct arena *arena;
-	const struct dkim_verify_options *o;
+	struct dkim_verify_options options;
 	const struct field_list *fields;
-	size_t n; /* signatures listed */
-	struct signature *v;
-	bool *chosen;
-	size_t *stream; /* of each chosen signature: index into bodies */
+	size_t nsigs;
+	struct dkim_signature *sigs;
 	size_t more;
+	size_t njobs;
+	struct job *jobs;
 	size_t nbodies;
-	struct body_hash *bodies;
+	struct body_stream *bodies;
 };
 
 const char *dkim_status_name(enum dkim_status s)
 {
-	static const char *const names[] = {
-		[DKIM_STATUS_PASS] = "pass",
-		[DKIM_STATUS_FAIL] = "fail",
-		[DKIM_STATUS_POLICY] = "policy",
-		[DKIM_STATUS_NEUTRAL] = "neutral",
-		[DKIM_STATUS_TEMPERROR] = "temperror",
-		[DKIM_STATUS_PERMERROR] = "permerror",
-	};
-	return names[s];
+	switch (s) {
+	case DKIM_STATUS_PASS:
+		return "pass";
+	case DKIM_STATUS_FAIL:
+		return "fail";
+	case DKIM_STATUS_POLICY:
+		return "policy";
+	case DKIM_STATUS_NEUTRAL:
+		return "neutral";
+	case DKIM_STATUS_TEMPERROR:
+		return "temperror";
+	case DKIM_STATUS_PERMERROR:
+		return "permerror";
+	}
+	return "permerror";
 }
 
-static bool aligned(const struct signature *s, const char *const *authors,
-		    size_t n)
+static void set(struct dkim_signature *s, enum dkim_status status,
+		const char *reason)
 {
-	const char *d = s->result.domain;
-
-	for (size_t i = 0; i < n; i++)
-		if (domain_is_under(d, authors[i]) ||
-		    domain_is_under(authors[i], d))
-			return true;
-	return false;
+	s->result.status = status;
+	s->result.reason = reason;
 }
 
-/* DK-31: aligned first, then from the top. */
+/* ---- end of header ---- */
+
+static void parse_all(struct dkim_verifier *v)
+{
+	const struct field_list *l = v->fields;
+	size_t count = field_count(l, "DKIM-Signature");
+	size_t max = v->options.max_listed;
+
+	v->more = count > max ? count - max : 0;
+	v->sigs = arena_array(v->arena, count - v->more + 1, sizeof(*v->sigs));
+	for (size_t i = 0; i < l->n && v->nsigs < count - v->more; i++) {
+		struct dkim_signature *s = &v->sigs[v->nsigs];
+		if (!slice_is_ci(l->v[i].name, "DKIM-Signature"))
+			continue;
+		v->nsigs++;
+		dkim_signature_parse(v->arena, &l->v[i], s);
+		if (l->trouble != FIELD_OK) {
+			s->ok = false;
+			set(s, DKIM_STATUS_PERMERROR,
+			    field_trouble_text(l->trouble));
+		}
+	}
+}
+
+enum closeness {
+	SAME,	 /* d= is an author domain */
+	RELATED, /* above or below one */
+	UNRELATED,
+};
+
+static enum closeness closeness(const char *domain, const char *const *authors,
+				size_t n)
+{
+	enum closeness ret = UNRELATED;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(domain, authors[i]) == 0)
+			return SAME;
+		if (domain_is_under(domain, authors[i]) ||
+		    domain_is_under(authors[i], domain))
+			ret = RELATED;
+	}
+	return ret;
+}
+
+/* DK-31: with too many signatures those that can align go first, so that
+ * others put on top cannot crowd them out. */
 static void choose(struct dkim_verifier *v, const char *const *authors,
 		   size_t nauthors)
 {
-	unsigned left = v->o->max_signatures;
+	size_t max = v->options.max_signatures;
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < v->n && left > 0; i++) {
-			if (!v->v[i].usable || v->chosen[i] ||
-			    (pass == 0 &&
-			     !aligned(&v->v[i], authors, nauthors)))
+	if (max > v->nsigs)
+		max = v->nsigs;
+	v->jobs = arena_array(v->arena, max + 1, sizeof(*v->jobs));
+	for (int c = SAME; c <= UNRELATED; c++) {
+		for (size_t i = 0; i < v->nsigs; i++) {
+			struct dkim_signature *s = &v->sigs[i];
+			if (!s->ok || (int)closeness(s->result.domain, authors,
+						     nauthors) != c)
 				continue;
-			v->chosen[i] = true;
-			left--;
+			if (v->njobs < max)
+				v->jobs[v->njobs++].sig = s;
+			else
+				set(s, DKIM_STATUS_POLICY, "not evaluated");
 		}
 	}
-	for (size_t i = 0; i < v->n; i++) {
-		if (!v->v[i].usable || v->chosen[i])
-			continue;
-		v->v[i].result.status = DKIM_STATUS_POLICY;
-		v->v[i].result.reason = "not evaluated, too many signatures";
+}
+
+static void hash_headers(struct dkim_verifier *v)
+{
+	struct dkim_header_hash *h =
+		arena_array(v->arena, v->njobs + 1, sizeof(*h));
+
+	for (size_t i = 0; i < v->njobs; i++) {
+		const struct dkim_signature *s = v->jobs[i].sig;
+		h[i] = (struct dkim_header_hash){.field = s->field,
+						 .h = s->h,
+						 .mode = s->header,
+						 .plain = s->plain};
+		v->jobs[i].header = &h[i];
 	}
+	if (v->njobs > 0)
+		dkim_hash_headers(v->arena, v->fields, h, v->njobs);
 }
 
-static size_t stream_for(struct dkim_verifier *v, const struct signature *s)
+static void add_to_hash(void *arg, struct slice bytes)
 {
-	uint64_t limit = s->has_length ? s->length : UINT64_MAX;
-
-	for (size_t i = 0; i < v->nbodies; i++)
-		if (v->bodies[i].canon.mode == s->body_canon &&
-		    v->bodies[i].limit == limit)
-			return i;
-	body_hash_init(&v->bodies[v->nbodies], s->body_canon, limit);
-	return v->nbodies++;
+	crypto_hash_add(arg, bytes);
 }
 
-static void read_signatures(struct dkim_verifier *v)
+static struct body_stream *body_for(struct dkim_verifier *v,
+				    const struct dkim_signature *s)
 {
-	size_t total = field_count(v->fields, "DKIM-Signature");
-	size_t at = 0;
+	struct body_stream *b;
 
-	v->n = total < v->o->max_listed ? total : v->o->max_listed;
-	v->more = total - v->n;
-	v->v = arena_array(v->arena, v->n, sizeof(*v->v));
-	for (size_t i = 0; i < v->fields->n && at < v->n; i++)
-		if (slice_is_ci(v->fields->v[i].name, "DKIM-Signature"))
-			signature_parse(v->arena, &v->fields->v[i],
-					&v->v[at++]);
+	for (size_t i = 0; i < v->nbodies; i++) {
+		b = &v->bodies[i];
+		if (b->canon.mode == s->body && b->canon.limit == s->length)
+			return b;
+	}
+	b = &v->bodies[v->nbodies++];
+	b->hash = crypto_hash_new();
+	canon_body_init(&b->canon, s->body, s->length, add_to_hash, b->hash);
+	return b;
 }
 
 struct dkim_verifier *dkim_verifier_new(struct arena *a,
@@ -112,30 +188,21 @@ struct dkim_verifier *dkim_verifier_new(struct arena *a,
 	struct dkim_verifier *v = arena_alloc(a, sizeof(*v));
 
 	v->arena = a;
-	v->o = o;
+	v->options = *o;
 	v->fields = fields;
-	read_signatures(v);
-	v->chosen = arena_array(a, v->n, sizeof(*v->chosen));
-	v->stream = arena_array(a, v->n, sizeof(*v->stream));
-	v->bodies = arena_array(a, o->max_signatures, sizeof(*v->bodies));
+	parse_all(v);
 	choose(v, authors, nauthors);
-	for (size_t i = 0; i < v->n; i++)
-		if (v->chosen[i])
-			v->stream[i] = stream_for(v, &v->v[i]);
+	hash_headers(v);
+	v->bodies = arena_array(a, v->njobs + 1, sizeof(*v->bodies));
+	for (size_t i = 0; i < v->njobs; i++)
+		v->jobs[i].body = body_for(v, v->jobs[i].sig);
 	return v;
-}
-
-static const char *key_name(struct arena *a, const struct signature *s)
-{
-	return arena_printf(a, "%s._domainkey.%s", s->result.selector,
-			    s->result.domain);
 }
 
 void dkim_verifier_prefetch(struct dkim_verifier *v, struct dns_budget *b)
 {
-	for (size_t i = 0; i < v->n; i++)
-		if (v->chosen[i])
-			dns_prefetch(b, key_name(v->arena, &v->v[i]), DNS_TXT);
+	for (size_t i = 0; i < v->njobs; i++)
+		dns_prefetch(b, v->jobs[i].sig->query, DNS_TXT);
 }
 
 bool dkim_verifier_wants_body(const struct dkim_verifier *v)
@@ -146,208 +213,231 @@ bool dkim_verifier_wants_body(const struct dkim_verifier *v)
 void dkim_verifier_body(struct dkim_verifier *v, struct slice bytes)
 {
 	for (size_t i = 0; i < v->nbodies; i++)
-		body_hash_add(&v->bodies[i], bytes);
+		canon_body_feed(&v->bodies[i].canon, bytes);
 }
 
-static bool verdict(struct dkim_result *r, enum dkim_status status,
-		    const char *reason)
+/* ---- the key ---- */
+
+/* RFC 6376 3.6.2.2: several records are undefined; we take one if no other is
+ * a key record. */
+static bool pick_record(struct arena *a, const struct dns_answer *answer,
+			struct keyrecord *ret, const char **reason)
 {
-	r->status = status;
-	r->reason = reason;
+	const char *why = "no key";
+	struct keyrecord k;
+	size_t good = 0;
+
+	for (size_t i = 0; i < answer->n && good < 2; i++) {
+		if (!keyrecord_parse(a, answer->rr[i].data, &k, &why))
+			continue;
+		*ret = k;
+		good++;
+	}
+	if (good != 1)
+		*reason = good == 0 ? why : "several key records";
+	return good == 1;
+}
+
+/* RFC 6376 6.1.2; NULL when the record allows the signature. */
+static const char *record_objection(const struct keyrecord *k,
+				    const struct dkim_signature *s)
+{
+	enum keyrecord_type want =
+		s->type == CRYPTO_RSA ? KEYRECORD_RSA : KEYRECORD_ED25519;
+
+	if (k->revoked)
+		return "key revoked";
+	if (k->type != want)
+		return "key type does not match a=";
+	if (!k->sha256_ok)
+		return "key does not allow sha256";
+	if (!k->email_ok)
+		return "key is not for email";
+	/* RFC 6376 3.6.1: t=s */
+	if (k->strict_domain &&
+	    strcmp(s->identity_domain, s->result.domain) != 0)
+		return "key does not allow a subdomain in i=";
+	return NULL;
+}
+
+/* Fetches the record; false with the result set. */
+static bool fetch_record(struct dkim_verifier *v, struct dns_budget *b,
+			 struct dkim_signature *s, struct keyrecord *ret)
+{
+	const struct dns_answer *answer = dns_ask(b, s->query, DNS_TXT);
+	const char *reason = "no key";
+
+	if (answer->status == DNS_TEMPFAIL) {
+		set(s, DKIM_STATUS_TEMPERROR,
+		    answer->reason != NULL ? answer->reason
+					   : "key query failed");
+		return false;
+	}
+	if (answer->status != DNS_FOUND ||
+	    !pick_record(v->arena, answer, ret, &reason)) {
+		set(s, DKIM_STATUS_PERMERROR, reason);
+		return false;
+	}
+	return true;
+}
+
+/* RFC 8301 3.2: too short must not be valid; too long is not worth the
+ * time. */
+static bool size_ok(const struct dkim_verifier *v, struct dkim_signature *s)
+{
+	unsigned bits = s->result.key_bits;
+
+	if (s->type != CRYPTO_RSA)
+		return true;
+	if (bits < v->options.min_rsa_bits)
+		set(s, DKIM_STATUS_POLICY, "key too short");
+	else if (bits > v->options.max_rsa_bits)
+		set(s, DKIM_STATUS_POLICY, "key too long");
+	else
+		return true;
 	return false;
 }
 
-/* DK-12: of several records exactly one may be a key. */
-static bool pick_record(struct arena *a, const struct dns_answer *ans,
-			struct keyrecord *ret, const char **reason)
+/* The key to verify with, or NULL with the result set. */
+static struct crypto_pubkey *fetch_key(struct dkim_verifier *v,
+				       struct dns_budget *b,
+				       struct dkim_signature *s)
 {
-	size_t usable = 0;
+	struct keyrecord record = {.revoked = true};
+	struct crypto_pubkey *key;
+	const char *reason;
 
-	*reason = "no usable key record";
-	for (size_t i = 0; i < ans->n; i++) {
-		struct keyrecord k;
-		const char *why = NULL;
-
-		if (keyrecord_parse(a, ans->rr[i].data, &k, &why)) {
-			*ret = k;
-			usable++;
-		} else if (ans->n == 1) {
-			*reason = why;
-		}
+	if (!fetch_record(v, b, s, &record))
+		return NULL;
+	s->result.testing = record.testing;
+	reason = record_objection(&record, s);
+	if (reason != NULL) {
+		set(s, DKIM_STATUS_PERMERROR, reason);
+		return NULL;
 	}
-	if (usable > 1)
-		*reason = "several key records";
-	return usable == 1;
-}
-
-static bool fetch_key(struct dkim_verifier *v, struct dns_budget *b,
-		      struct signature *s, struct keyrecord *ret)
-{
-	struct dkim_result *r = &s->result;
-	const struct dns_answer *ans =
-		dns_ask(b, key_name(v->arena, s), DNS_TXT);
-	const char *reason = NULL;
-
-	switch (ans->status) {
-	case DNS_TEMPFAIL:
-		return verdict(r, DKIM_STATUS_TEMPERROR,
-			       "key could not be looked up");
-	case DNS_NXDOMAIN:
-	case DNS_NODATA:
-		return verdict(r, DKIM_STATUS_PERMERROR, "no key");
-	case DNS_FOUND:
-		break;
+	key = crypto_keycache_get(v->options.keycache, s->type, record.key,
+				  &reason);
+	if (key == NULL) {
+		set(s, DKIM_STATUS_PERMERROR, reason);
+		return NULL;
 	}
-	if (!pick_record(v->arena, ans, ret, &reason))
-		return verdict(r, DKIM_STATUS_PERMERROR, reason);
-	return true;
+	if (s->type == CRYPTO_RSA)
+		s->result.key_bits = crypto_pubkey_bits(key);
+	if (!size_ok(v, s)) {
+		crypto_pubkey_free(key);
+		return NULL;
+	}
+	return key;
 }
 
-/* RFC 6376 6.1.2 and RFC 8463 4: does the record allow this signature? */
-static bool check_record(struct signature *s, const struct keyrecord *k)
+/* ---- the verdict ---- */
+
+/* HP-15: fields of which a message has at most one, and a reader may show
+ * any. */
+static const char *const single_fields[] = {
+	"From",
+	"Subject",
+	"To",
+	"Cc",
+	"Date",
+	"Sender",
+	"Reply-To",
+	"Message-ID",
+	"In-Reply-To",
+	"References",
+	"MIME-Version",
+	"Content-Type",
+	"Content-Transfer-Encoding",
+};
+
+static bool field_was_added(const struct dkim_verifier *v,
+			    const struct dkim_signature *s)
 {
-	struct dkim_result *r = &s->result;
-	bool ed = s->algorithm == SIGNATURE_ED25519_SHA256;
-
-	r->testing = k->testing;
-	if (k->revoked)
-		return verdict(r, DKIM_STATUS_PERMERROR, "key revoked");
-	if (k->type != (ed ? KEYRECORD_ED25519 : KEYRECORD_RSA))
-		return verdict(r, DKIM_STATUS_PERMERROR,
-			       "key is of another type than a=");
-	if (!k->sha256_ok)
-		return verdict(r, DKIM_STATUS_PERMERROR,
-			       "key does not allow sha256");
-	if (!k->email_ok)
-		return verdict(r, DKIM_STATUS_PERMERROR,
-			       "key is not for email");
-	if (k->strict_domain && strcmp(s->identity_domain, r->domain) != 0)
-		return verdict(r, DKIM_STATUS_PERMERROR,
-			       "key does not allow a subdomain in i=");
-	return true;
-}
-
-static bool check_times(const struct dkim_verifier *v, struct signature *s,
-			int64_t now)
-{
-	uint64_t skew = v->o->clock_skew;
-	uint64_t t = now > 0 ? (uint64_t)now : 0;
-
-	/* DK-3 */
-	if (s->has_expiry && s->expiry + skew < t)
-		return verdict(&s->result, DKIM_STATUS_POLICY,
-			       "signature expired");
-	if (s->has_time && s->time > t + skew)
-		return verdict(&s->result, DKIM_STATUS_PERMERROR,
-			       "signature from the future");
-	return true;
-}
-
-static bool check_crypto(struct dkim_verifier *v, struct signature *s,
-			 const struct body_hash *body,
-			 const struct crypto_pubkey *key)
-{
-	struct dkim_result *r = &s->result;
-	unsigned char digest[SHA256_LEN];
-
-	if (s->has_length && s->length > body->canon.total)
-		return verdict(r, DKIM_STATUS_PERMERROR,
-			       "l= is more than the body");
-	/* RFC 6376 3.7: the body hash first */
-	if (memcmp(body->digest, s->body_hash.p, SHA256_LEN) != 0)
-		return verdict(r, DKIM_STATUS_FAIL, "body hash mismatch");
-	if (!header_hash(v->arena, s->header_canon, v->fields, s->names,
-			 SIGNATURE_MAX_NAMES, s->field->raw, digest) ||
-	    !crypto_verify(key, digest, s->bytes))
-		return verdict(r, DKIM_STATUS_FAIL, "bad signature");
-	return true;
-}
-
-/* HP-15: a field that may be there once, signed, and there again unsigned. */
-static bool has_unsigned_twin(const struct dkim_verifier *v,
-			      const struct signature *s)
-{
-	static const char *const single[] = {"From",
-					     "Sender",
-					     "Reply-To",
-					     "To",
-					     "Cc",
-					     "Date",
-					     "Subject",
-					     "Message-ID",
-					     "In-Reply-To",
-					     "References",
-					     "MIME-Version",
-					     "Content-Type",
-					     "Content-Transfer-Encoding"};
-
-	for (size_t i = 0; i < sizeof(single) / sizeof(*single); i++) {
-		size_t named = signature_names_count(s->names, single[i]);
-
-		if (named > 0 && field_count(v->fields, single[i]) > named)
+	for (size_t i = 0; i < sizeof(single_fields) / sizeof(char *); i++) {
+		size_t listed = dkim_signature_lists(s->h, single_fields[i]);
+		if (listed > 0 &&
+		    field_count(v->fields, single_fields[i]) > listed)
 			return true;
 	}
 	return false;
 }
 
-static void judge_policy(const struct dkim_verifier *v, struct signature *s,
-			 const struct body_hash *body)
+/* DK-40: with l=, unsigned MIME fields can turn the signed body into a part
+ * that nobody sees. */
+static bool mime_is_unsigned(const struct dkim_verifier *v,
+			     const struct dkim_signature *s)
 {
-	struct dkim_result *r = &s->result;
+	static const char *const mime[] = {"MIME-Version", "Content-Type",
+					   "Content-Transfer-Encoding"};
 
-	if (r->key_bits > 0 && r->key_bits < v->o->min_rsa_bits)
-		(void)verdict(r, DKIM_STATUS_POLICY, "RSA key is too short");
-	else if (r->key_bits > v->o->max_rsa_bits)
-		(void)verdict(r, DKIM_STATUS_POLICY, "RSA key is too long");
-	else if (s->has_length && s->length < body->canon.total)
-		/* DK-40 */
-		(void)verdict(r, DKIM_STATUS_POLICY,
-			      "l= does not cover the body");
-	else if (has_unsigned_twin(v, s))
-		(void)verdict(r, DKIM_STATUS_POLICY,
-			      "a signed field occurs again unsigned");
-	else
-		(void)verdict(r, DKIM_STATUS_PASS, NULL);
+	for (size_t i = 0; i < sizeof(mime) / sizeof(mime[0]); i++)
+		if (field_count(v->fields, mime[i]) >
+		    dkim_signature_lists(s->h, mime[i]))
+			return true;
+	return false;
 }
 
-static void evaluate(struct dkim_verifier *v, struct dns_budget *b, int64_t now,
-		     size_t i)
+/* Why a signature that is cryptographically right does not count. */
+static const char *policy_objection(const struct dkim_verifier *v,
+				    const struct job *j, uint64_t now)
 {
-	struct signature *s = &v->v[i];
-	struct body_hash *body = &v->bodies[v->stream[i]];
-	bool ed = s->algorithm == SIGNATURE_ED25519_SHA256;
-	struct crypto_pubkey *key;
-	struct keyrecord record;
-	const char *reason = NULL;
+	const struct dkim_signature *s = j->sig;
 
-	if (!check_times(v, s, now) || !fetch_key(v, b, s, &record) ||
-	    !check_record(s, &record))
-		return;
-	key = crypto_keycache_get(v->o->keycache,
-				  ed ? CRYPTO_ED25519 : CRYPTO_RSA, record.key,
-				  &reason);
-	if (key == NULL) {
-		(void)verdict(&s->result, DKIM_STATUS_PERMERROR, reason);
+	if (s->expires && s->expiry + v->options.clock_skew < now)
+		return "signature expired";
+	if (s->length != UINT64_MAX && s->length < j->body->canon.total)
+		return "l= leaves a part of the body unsigned";
+	if (s->length != UINT64_MAX && mime_is_unsigned(v, s))
+		return "l= with unsigned MIME fields";
+	if (field_was_added(v, s))
+		return "a signed field occurs more often than signed";
+	return NULL;
+}
+
+static void judge(struct dkim_verifier *v, struct dns_budget *b, struct job *j,
+		  uint64_t now)
+{
+	struct dkim_signature *s = j->sig;
+	struct crypto_pubkey *key;
+	const char *reason;
+
+	if (s->time > now + v->options.clock_skew) {
+		set(s, DKIM_STATUS_PERMERROR, "signature from the future");
 		return;
 	}
-	s->result.key_bits = ed ? 0 : crypto_pubkey_bits(key);
-	if (check_crypto(v, s, body, key))
-		judge_policy(v, s, body);
+	/* RFC 6376 3.5 */
+	if (s->length != UINT64_MAX && s->length > j->body->canon.total) {
+		set(s, DKIM_STATUS_PERMERROR, "l= is larger than the body");
+		return;
+	}
+	key = fetch_key(v, b, s);
+	if (key == NULL)
+		return;
+	if (memcmp(j->body->digest, s->body_hash.p, SHA256_LEN) != 0) {
+		set(s, DKIM_STATUS_FAIL, "body hash did not verify");
+	} else if (!crypto_verify(key, j->header->digest, s->sig)) {
+		set(s, DKIM_STATUS_FAIL, "signature did not verify");
+	} else {
+		reason = policy_objection(v, j, now);
+		set(s, reason != NULL ? DKIM_STATUS_POLICY : DKIM_STATUS_PASS,
+		    reason);
+	}
 	crypto_pubkey_free(key);
 }
 
 void dkim_verifier_end(struct dkim_verifier *v, struct dns_budget *b,
 		       int64_t now, struct dkim_results *ret)
 {
-	for (size_t i = 0; i < v->nbodies; i++)
-		body_hash_end(&v->bodies[i]);
-	*ret = (struct dkim_results){.n = v->n, .more = v->more};
-	ret->v = arena_array(v->arena, v->n, sizeof(*ret->v));
-	for (size_t i = 0; i < v->n; i++) {
-		if (v->chosen[i])
-			evaluate(v, b, now, i);
-		ret->v[i] = v->v[i].result;
+	for (size_t i = 0; i < v->nbodies; i++) {
+		canon_body_end(&v->bodies[i].canon);
+		crypto_hash_end(v->bodies[i].hash, v->bodies[i].digest);
 	}
+	for (size_t i = 0; i < v->njobs; i++)
+		judge(v, b, &v->jobs[i], now > 0 ? (uint64_t)now : 0);
+	*ret = (struct dkim_results){.n = v->nsigs, .more = v->more};
+	ret->v = arena_array(v->arena, v->nsigs + 1, sizeof(*ret->v));
+	for (size_t i = 0; i < v->nsigs; i++)
+		ret->v[i] = v->sigs[i].result;
 }
 
 void dkim_verifier_free(struct dkim_verifier *v)
@@ -355,6 +445,6 @@ void dkim_verifier_free(struct dkim_verifier *v)
 	if (v == NULL)
 		return;
 	for (size_t i = 0; i < v->nbodies; i++)
-		body_hash_done(&v->bodies[i]);
+		crypto_hash_free(v->bodies[i].hash);
 	v->nbodies = 0;
 }
