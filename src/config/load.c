@@ -303,25 +303,6 @@ static void scan_file(struct loader *l, const char *name)
 	arena_free(a);
 }
 
-/* The files that the settings below `s` came from, each scanned once. */
-static void scan_sources(struct loader *l, const config_setting_t *s,
-			 struct config_strings *done)
-{
-	const char *file = config_setting_source_file(s);
-	bool seen = file == NULL;
-
-	for (size_t i = 0; i < done->n && !seen; i++)
-		seen = strcmp(done->v[i], file) == 0;
-	if (!seen && done->n < 64) {
-		done->v[done->n++] = arena_strdup(l->arena, file);
-		scan_file(l, done->v[done->n - 1]);
-	}
-	if (!config_setting_is_aggregate(s))
-		return;
-	for (int i = 0; i < config_setting_length(s); i++)
-		scan_sources(l, config_setting_get_elem(s, (unsigned)i), done);
-}
-
 /* ---- values ---- */
 
 static bool is_mode(const char *text)
@@ -851,7 +832,6 @@ static const char *syntax_cure(const char *what)
 
 static void read_path(struct loader *l, const char *path)
 {
-	struct config_strings scanned = {0};
 	const char *file;
 	config_t cfg;
 
@@ -866,8 +846,8 @@ static void read_path(struct loader *l, const char *path)
 			      config_error_text(&cfg),
 			      syntax_cure(config_error_text(&cfg)));
 	} else {
-		scanned.v = arena_array(l->arena, 64, sizeof(*scanned.v));
-		scan_sources(l, config_root_setting(&cfg), &scanned);
+		for (unsigned i = 0; i < cfg.num_filenames; i++)
+			scan_file(l, arena_strdup(l->arena, cfg.filenames[i]));
 		read_group(l, config_root_setting(&cfg), "");
 	}
 	config_destroy(&cfg);
