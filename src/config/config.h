@@ -62,25 +62,25 @@ struct config {
 	struct arena *arena;
 	const char *file;
 
-	const char *socket;       /* "unix:/p", "inet:port@addr", "fd:N" */
+	const char *socket;	  /* "unix:/p", "inet:port@addr", "fd:N" */
 	const char *socket_mode;  /* octal text, "0660" */
 	const char *socket_group; /* "" : unchanged */
 	const char *authserv_id;  /* canonical; default: the host's name */
 	struct config_strings authserv_aliases;
-	const char *user; /* "" : stay who we are */
-	int64_t shutdown_timeout; /* seconds */
+	const char *user;	   /* "" : stay who we are */
+	int64_t shutdown_timeout;  /* seconds */
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */
 
 	struct {
 		int64_t target; /* enum log_target */
-		int64_t level;  /* enum log_level */
+		int64_t level;	/* enum log_level */
 	} log;
 	struct {
 		struct config_strings servers;
-		const char *zone_file; /* "" : none */
+		const char *zone_file;	 /* "" : none */
 		int64_t message_timeout; /* seconds */
-		int64_t query_timeout;   /* milliseconds */
+		int64_t query_timeout;	 /* milliseconds */
 		int64_t max_queries;
 		int64_t cache_size; /* bytes */
 	} resolver;
