@@ -2,9 +2,10 @@
  * DKIM (RFC 6376, 8301, 8463, 8616) in both directions, as streams: fields
  * at end of header, then body bytes, then results.
  *
- * libopendkim canonicalizes and hashes (hash.c, the only file that includes
- * it); tags, keys, signatures and verdicts are ours.  No function or type here
- * may have a name that libopendkim exports (dkim_sign, dkim_body ...).
+ * libopendkim canonicalizes and hashes header fields (hash.c, the only file
+ * that includes it); bodies, tags, keys, signatures and verdicts are ours.  No
+ * function or type here may have a name that libopendkim exports (dkim_sign,
+ * dkim_body ...).
  */
 #ifndef MAILSEAL_DKIM_DKIM_H
 #define MAILSEAL_DKIM_DKIM_H
@@ -90,7 +91,8 @@ struct dkim_signer;
 
 /*
  * Opens a signature by each key over `fields` (DK-50 list, oversigned as
- * DK-51; c=relaxed/relaxed).  Body and header are hashed once for all.
+ * DK-51; c=relaxed/relaxed).  The body is hashed once for all.  Never NULL;
+ * all arguments must live until dkim_signer_end() has returned.
  */
 struct dkim_signer *dkim_signer_new(struct arena *a,
 				    const struct field_list *fields,

@@ -15,8 +15,9 @@
  *
  * mail/canon.c hashes the rest: U-labels (RFC 8616), which libopendkim
  * refuses; tags after which it loses b=; NULs in a field; and whatever it
- * declines for a reason of its own.  Bodies never come here: it drops bytes of
- * a body with bare LF, and it takes three times as long.
+ * declines for a reason of its own.  Bodies never come here: it loses
+ * bytes of a body with bare LF (simple) or bare CR (relaxed), and it takes
+ * three times as long.
  *
  * No state between calls; any thread.
  */
