@@ -19,6 +19,7 @@ In from, change, append, prepend and with `escapes: yes` in the message, \\n,
 \\xNN and the like are read.  Each case runs through `mailseal verify --json`
 and through the daemon's socket, and both must say the same.
 """
+import functools
 import glob
 import json
 import os
@@ -31,7 +32,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import material  # noqa: E402
 from authres import Authres  # noqa: E402
-from daemon import Daemon, check_end, mailseal  # noqa: E402
+from daemon import Daemon, mailseal, sanitizer_report  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 OWN_ID = "mx.test"
@@ -201,16 +202,16 @@ def by_verify(case, message, zone_file):
     return f
 
 
-def by_daemon(case, message, zone):
-    with Daemon(zone=zone, authserv_id=OWN_ID, internal=()) as d:
-        before = len(re.findall(rb"(?im)^authentication-results[ \t]*:",
-                                message))
-        o = d.send(message, unescape(case.one["from"]) or "<>",
-                   client=case.one["client"],
-                   helo=case.one["helo"] or None)
-        log = check_quiet_end(d)
+def by_daemon(case, message, zone, ending):
+    d = Daemon(zone=zone, authserv_id=OWN_ID, internal=())
+    ending.append((case, d))
+    before = len(re.findall(rb"(?im)^authentication-results[ \t]*:",
+                            message))
+    o = d.send(message, unescape(case.one["from"]) or "<>",
+               client=case.one["client"], helo=case.one["helo"] or None)
+    d.signal()  # libmilter takes seconds to stop: see end_all()
     if o.problems or o.verdict not in ("accept", "continue"):
-        raise RuntimeError(f"{o.verdict} {o.problems}: {log}")
+        raise RuntimeError(f"{o.verdict} {o.problems}: {d.log()}")
     fields = [h for h in o.headers if h[0] == "Authentication-Results"]
     if not fields or o.headers[0] is not fields[0]:
         raise RuntimeError(f"no field at the top: {o.headers[:2]}")
@@ -222,20 +223,22 @@ def by_daemon(case, message, zone):
     return f
 
 
-def check_quiet_end(daemon):
-    """Stops the daemon; raises unless its end is orderly."""
-    class Quiet:
-        def is_(self, got, wanted, name, *details):
-            self.ok(got == wanted, f"{name}: {got!r}", *details)
+def end_all(t, ending):
+    """Waits for the daemons; each must end orderly and without a word from a
+    sanitizer."""
+    bad = []
+    for case, d in ending:
+        status, log = d.stop()
+        report = sanitizer_report(log)
+        if status != 0 or report:
+            bad.append(f"{case.name}: status {status} {report}")
+        d.close()
+    if ending:
+        t.ok(not bad, "every daemon ended orderly", *bad)
+    ending.clear()
 
-        @staticmethod
-        def ok(good, name, *details):
-            if not good:
-                raise RuntimeError(f"{name}: {details}")
-    return check_end(Quiet(), daemon)
 
-
-def run_case(t, case, builder, directory):
+def run_case(t, case, builder, directory, ending):
     keys = builder.keys_of(case)
     zone = builder.zone(case, keys)
     message = builder.message(case, keys)
@@ -243,7 +246,8 @@ def run_case(t, case, builder, directory):
     with open(zone_file, "w", encoding="utf-8") as f:
         f.write(zone)
     for way, run, source in (("verify", by_verify, zone_file),
-                             ("daemon", by_daemon, zone)):
+                             ("daemon", functools.partial(
+                                   by_daemon, ending=ending), zone)):
         if case.one.get("only", way) != way:
             continue
         bad = []
@@ -267,7 +271,7 @@ def main():
     wanted = shlex.split(os.environ.get("MAILSEAL_CASES", ""))
     t = Tap(600)
     with tempfile.TemporaryDirectory() as directory:
-        builder = Builder(directory)
+        builder, ending = Builder(directory), []
         for path in paths:
             for case in read_cases(path):
                 if wanted and not any(w in case.name for w in wanted):
@@ -275,7 +279,8 @@ def main():
                 if not case.many["expect"]:
                     raise ValueError(f"{case.where}: expects nothing")
                 with t.group(case.name):
-                    run_case(t, case, builder, directory)
+                    run_case(t, case, builder, directory, ending)
+            end_all(t, ending)
     t.done()
 
 
