@@ -276,6 +276,31 @@ def test_quick_stop(t):
         idle.close()
 
 
+def run_on(t, where, address, **popen):
+    """A daemon on another kind of socket answers there and ends well."""
+    with Daemon(zone=ZONE, start=False) as d:
+        with open(d.config) as f:
+            text = f.read()
+        d.write("mailseal.conf", text.replace("unix:" + d.socket_path, where))
+        with open(d.log_path, "ab") as log:
+            d.process = subprocess.Popen(  # pylint: disable=R1732
+                [program("mailseald"), "-f", "-c", d.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **popen)
+        d.address = address
+        d.wait_ready()
+        o = d.send(MESSAGE, "<alice@example.org>", client="192.0.2.10")
+        t.is_(authres(o).result("dmarc"), "pass", f"a message over {where}")
+        check_end(t, d, where)
+
+
+def test_sockets(t):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+        run_on(t, f"fd:{s.fileno()}", f"inet:{port}@127.0.0.1",
+               pass_fds=[s.fileno()])
+    run_on(t, f"inet:{port}@127.0.0.1", f"inet:{port}@127.0.0.1")
+
+
 def main():
     if not os.path.exists(program("mailseald")):
         sys.exit(f"no mailseald in {BUILD}")
@@ -300,7 +325,8 @@ def main():
             with t.group("test_directions"):
                 test_directions(t, d2, records)
             check_end(t, d2, "all stages")
-    for test in (test_start_again, test_graceful, test_quick_stop):
+    for test in (test_start_again, test_graceful, test_quick_stop,
+                 test_sockets):
         with t.group(test.__name__):
             test(t)
     t.done()
