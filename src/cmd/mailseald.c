@@ -188,7 +188,7 @@ static int run(struct app *app, const sigset_t *signals, int fd)
 	log_open("mailseald", (enum log_target)c->log.target,
 		 (enum log_level)c->log.level);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
-	if (drop_privileges(c->user, &errors) && app_start(app, &errors))
+	if (app_start(app, &errors))
 		return serve(app, signals, fd);
 	log_error("%s", strbuf_cstr(&errors));
 	listen_close(c->socket, fd);
@@ -205,7 +205,9 @@ static int start(const struct options *o, const struct config *c,
 
 	if (fd >= 0) {
 		block_signals(&signals);
-		if (!o->foreground && daemon(0, 0) != 0)
+		if (!drop_privileges(c->user, errors))
+			listen_close(c->socket, fd);
+		else if (!o->foreground && daemon(0, 0) != 0)
 			strbuf_printf(errors, "cannot become a daemon: %s\n",
 				      strerror(errno));
 		else

@@ -229,6 +229,18 @@ def test_start_again(t):
         t.ok(d.wait(15) not in (0, "hung"), "a bad configuration is refused")
         d.process = None
         t.ok("no_such_option" in d.log(), "... and the mistake named", d.log())
+    if os.geteuid() == 0:
+        with Daemon(start=False) as d:
+            with open(d.config) as f:
+                text = f.read()
+            d.write("mailseal.conf",
+                    text.replace('user = ""', 'user = "no-such-user"'))
+            # without -f: the mistake must be told before the fork
+            p = subprocess.run([program("mailseald"), "-c", d.config],
+                               capture_output=True, timeout=20, check=False)
+            t.is_(p.returncode, 78, "an unknown user is refused", p.stderr)
+            t.ok(b"no-such-user" in p.stderr, "... and named", p.stderr)
+            t.ok(not os.path.exists(d.socket_path), "... no socket is left")
     with Daemon(start=False,
                 domains={"example.com": [("s1", "/nonexistent.pem")]}) as d:
         d.start(wait=False)
