@@ -78,10 +78,14 @@ struct config {
 	} log;
 	struct {
 		struct config_strings servers;
+		int64_t recursion;	  /* boolean */
+		int64_t dnssec;		  /* boolean */
+		const char *trust_anchor; /* file, read with dnssec */
 		const char *zone_file;	 /* "" : none */
 		int64_t message_timeout; /* seconds */
 		int64_t query_timeout;	 /* milliseconds */
 		int64_t max_queries;
+		int64_t max_waiting;
 		int64_t cache_size; /* bytes */
 	} resolver;
 	struct {
@@ -99,6 +103,10 @@ struct config {
 		int64_t field_size;  /* bytes of one field */
 		int64_t header_size; /* bytes of all fields */
 	} limits;
+	struct {
+		int64_t iprev;	      /* boolean */
+		int64_t received_spf; /* boolean */
+	} inbound;
 	size_t nlisteners;
 	struct config_listener *listeners;
 	struct {

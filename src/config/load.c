@@ -409,6 +409,15 @@ static void read_integer(struct loader *l, const config_setting_t *s,
 		*ret = v;
 }
 
+static void read_boolean(struct loader *l, const config_setting_t *s,
+			 const struct config_option *o, int64_t *ret)
+{
+	if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+		complain_value(l, s, o);
+	else
+		*ret = config_setting_get_bool(s) != 0;
+}
+
 static int word_index(const config_setting_t *s, const char *const *words)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_STRING)
@@ -734,6 +743,9 @@ static void read_option(struct loader *l, const config_setting_t *s,
 	case OPTION_INTEGER:
 		read_integer(l, s, o, at);
 		break;
+	case OPTION_BOOLEAN:
+		read_boolean(l, s, o, at);
+		break;
 	case OPTION_WORD:
 		read_word(l, s, o, at);
 		break;
@@ -882,6 +894,14 @@ static void check_whole(struct loader *l)
 			      "dkim.min_rsa_bits is above dkim.max_rsa_bits; "
 			      "lower it to at most %lld",
 			      (long long)c->dkim.max_rsa_bits);
+	if (c->resolver.recursion && c->resolver.servers.n > 0)
+		complain_line(l, l->file, 0,
+			      "resolver.recursion asks no resolver.servers; "
+			      "remove one of the two");
+	if (c->resolver.dnssec && c->resolver.trust_anchor[0] == '\0')
+		complain_line(l, l->file, 0,
+			      "resolver.dnssec needs resolver.trust_anchor; "
+			      "give the file (package dns-root-data)");
 	if (c->limits.field_size > c->limits.header_size)
 		complain_line(l, l->file, 0,
 			      "limits.field_size is above limits.header_size; "

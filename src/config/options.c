@@ -47,6 +47,13 @@ const struct config_option config_options[] = {
 
 	{"resolver.servers", OPTION_SERVERS, AT(resolver.servers), "[ ]", 0, 0,
 	 NULL, "DNS servers, addr or addr@port; none: /etc/resolv.conf"},
+	{"resolver.recursion", OPTION_BOOLEAN, AT(resolver.recursion), "false",
+	 0, 0, NULL, "ask the authoritative servers, from the root down"},
+	{"resolver.dnssec", OPTION_BOOLEAN, AT(resolver.dnssec), "false", 0, 0,
+	 NULL, "validate answers; what is bogus is a temporary failure"},
+	{"resolver.trust_anchor", OPTION_PATH, AT(resolver.trust_anchor),
+	 "\"/usr/share/dns/root.key\"", 0, 0, NULL,
+	 "DS or DNSKEY records that dnssec trusts"},
 	{"resolver.zone_file", OPTION_PATH, AT(resolver.zone_file), "\"\"", 0,
 	 0, NULL, "answer from this file instead of the DNS, for tests"},
 	/* Below the 30 s of Postfix's milter_command_timeout (MB-5). */
@@ -57,6 +64,8 @@ const struct config_option config_options[] = {
 	 "6000", 100, 20000, NULL, "milliseconds for one question"},
 	{"resolver.max_queries", OPTION_INTEGER, AT(resolver.max_queries),
 	 "150", 10, 1000, NULL, "questions that one message may cause"},
+	{"resolver.max_waiting", OPTION_INTEGER, AT(resolver.max_waiting),
+	 "1000", 10, 10000, NULL, "sessions that may wait for the DNS at once"},
 	{"resolver.cache_size", OPTION_INTEGER, AT(resolver.cache_size),
 	 "33554432", 0, 1073741824, NULL,
 	 "bytes of the answer cache; 0: none"},
@@ -83,6 +92,11 @@ const struct config_option config_options[] = {
 	 1000, 1048576, NULL, "bytes of one header field"},
 	{"limits.header_size", OPTION_INTEGER, AT(limits.header_size),
 	 "262144", 10000, 4194304, NULL, "bytes of all header fields"},
+
+	{"inbound.iprev", OPTION_BOOLEAN, AT(inbound.iprev), "false", 0, 0,
+	 NULL, "look the client's name up, and that name's addresses"},
+	{"inbound.received_spf", OPTION_BOOLEAN, AT(inbound.received_spf),
+	 "false", 0, 0, NULL, "add Received-SPF fields too"},
 
 	{"listeners", OPTION_LISTENERS, 0, "( )", 0, 0, NULL,
 	 "direction by {daemon_name}: ( { name; direction; }, ... )"},
@@ -214,6 +228,8 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 	case OPTION_INTEGER:
 		return arena_printf(a, "a number from %lld to %lld",
 				    (long long)o->min, (long long)o->max);
+	case OPTION_BOOLEAN:
+		return "true or false";
 	case OPTION_WORD:
 		return words_text(a, o->words);
 	case OPTION_DOMAINS:
@@ -245,6 +261,8 @@ static const char *type_name(enum option_type type)
 		return "string";
 	case OPTION_INTEGER:
 		return "integer";
+	case OPTION_BOOLEAN:
+		return "boolean";
 	case OPTION_WORD:
 		return "word";
 	case OPTION_DOMAINS:

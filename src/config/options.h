@@ -18,6 +18,7 @@ enum option_type {
 	OPTION_DOMAIN, /* made canonical; "" allowed */
 	/* int64_t */
 	OPTION_INTEGER, /* min to max */
+	OPTION_BOOLEAN, /* 0 or 1 */
 	OPTION_WORD,	/* the position of the word in `words` */
 	/* lists */
 	OPTION_DOMAINS,	  /* struct config_strings, canonical */

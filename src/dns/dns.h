@@ -13,6 +13,7 @@
 #ifndef MAILSEAL_DNS_DNS_H
 #define MAILSEAL_DNS_DNS_H
 
+#include "base/ip.h"
 #include "base/str.h"
 
 enum dns_type {
@@ -59,11 +60,17 @@ struct dns_options {
 	/* "addr@port" or "addr"; none: the servers of /etc/resolv.conf */
 	const char *const *servers;
 	size_t nservers;
+	/* Ask the authoritative servers, from the root down; `servers` must
+	 * then be empty. */
+	bool recursion;
 	/* NULL: nothing is validated, every answer is DNS_INSECURE */
 	const char *trust_anchor_file;
 	const char *zone_file;  /* not NULL: answer from this file alone */
 	unsigned query_timeout_ms; /* one question, default 6000 */
 	size_t cache_bytes;        /* of our answer cache; 0: none */
+	/* Threads that may wait at once, default 1000; one more is answered
+	 * with temporary failure at once. */
+	unsigned max_waiting;
 };
 
 /* Makes a resolver and starts its thread (signals blocked in it).  NULL and a
@@ -84,6 +91,10 @@ struct dns_counters {
 	uint64_t sent;       /* handed to the resolver (or read in the zone) */
 	uint64_t timeouts;
 	uint64_t by_status[4]; /* enum dns_status */
+	uint64_t refused; /* temporary failures given without asking: outage,
+			   * too many waiting, too many in flight */
+	uint64_t outages; /* times that the servers were found silent */
+	bool outage;	  /* now */
 };
 void dns_counters_get(struct dns *d, struct dns_counters *ret);
 
@@ -113,6 +124,10 @@ void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type);
 unsigned dns_budget_queries(const struct dns_budget *b);
 /* Milliseconds spent waiting. */
 unsigned dns_budget_waited_ms(const struct dns_budget *b);
+
+/* "1.2.0.192.in-addr.arpa" or "....ip6.arpa" (RFC 1035 3.5, RFC 3596 2.5);
+ * not for IP_NONE. */
+const char *dns_reverse_name(struct arena *a, const struct ip *ip);
 
 const char *dns_status_name(enum dns_status s);
 const char *dns_type_name(enum dns_type t);

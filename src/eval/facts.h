@@ -14,6 +14,9 @@ struct client_facts {
 	struct ip addr;	       /* IP_NONE: unknown, or local submission */
 	bool local;	       /* submission by sendmail(1) */
 	struct slice name;     /* as the MTA gives it; "[addr]" when unknown */
+	/* `name` was confirmed by the MTA: PTR, and an address of it is the
+	 * client's */
+	bool name_confirmed;
 	struct slice helo;     /* the last HELO or EHLO; empty when none came */
 	struct slice listener; /* {daemon_name} */
 };

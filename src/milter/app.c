@@ -79,6 +79,11 @@ bool app_start(struct app *app, struct strbuf *errors)
 	struct dns_options o = {
 		.servers = c->resolver.servers.v,
 		.nservers = c->resolver.servers.n,
+		.recursion = c->resolver.recursion != 0,
+		.trust_anchor_file = c->resolver.dnssec
+					     ? c->resolver.trust_anchor
+					     : NULL,
+		.max_waiting = (unsigned)c->resolver.max_waiting,
 		.zone_file = c->resolver.zone_file[0] != '\0'
 				     ? c->resolver.zone_file
 				     : NULL,

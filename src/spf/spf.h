@@ -24,22 +24,47 @@ enum spf_identity {
 	SPF_IDENTITY_MAILFROM,
 };
 
+/* What `mailseal spf --trace` shows, in the order in which it happened. */
+enum spf_event_kind {
+	SPF_EVENT_RECORD, /* domain, text: the record that is evaluated */
+	SPF_EVENT_TERM,	  /* text: a term, domain: its expanded target or "" */
+	SPF_EVENT_QUERY,  /* domain, type, answer */
+	SPF_EVENT_MATCH,  /* text: the term that matched, status: its result */
+	SPF_EVENT_MISS,	  /* text: the term that did not match */
+	SPF_EVENT_ERROR,  /* status, text: the reason */
+};
+
+struct spf_event {
+	enum spf_event_kind kind;
+	unsigned depth; /* of include; 0: the domain itself */
+	const char *domain;
+	struct slice text; /* as published: escape it */
+	enum dns_type type;
+	const struct dns_answer *answer;
+	enum spf_status status;
+};
+
 struct spf_query {
 	struct ip client;
 	struct slice helo;	 /* as given by the client */
 	struct addr_path sender; /* MAIL FROM */
 	const char *receiver;	 /* %{r}: own host name */
 	int64_t now;		 /* %{t}: seconds since 1970 */
+	/* Told each step; NULL: nobody is. */
+	void (*trace)(void *arg, const struct spf_event *event);
+	void *trace_arg;
 };
 
 struct spf_result {
-	bool checked; /* false: skipped (internal client, local submission) */
+	bool checked; /* false: skipped, with a reason unless there is no
+		       * client address */
 	enum spf_identity identity;
 	enum spf_status status;
 	const char *domain;    /* canonical domain that was checked, or NULL */
 	const char *reason;    /* constant; NULL when there is none */
 	const char *mechanism; /* that matched, as published, or "default" */
 	const char *explanation; /* exp= text of a fail, sanitized, or NULL */
+	const char *explainer;	 /* the domain whose text that is */
 	unsigned terms;		 /* DNS terms used, RFC 7208 4.6.4 */
 	unsigned voids;
 };
@@ -53,6 +78,9 @@ void spf_check_mailfrom(struct arena *a, struct dns_budget *b,
 /* Warms the cache for both. */
 void spf_prefetch(struct arena *a, struct dns_budget *b,
 		  const struct spf_query *q);
+
+/* "example.com explains: TEXT" (RFC 7208 11.5.2), or NULL without one. */
+const char *spf_explanation(struct arena *a, const struct spf_result *r);
 
 /* "none", "neutral" ... as in RFC 8601 2.7.2. */
 const char *spf_status_name(enum spf_status s);
