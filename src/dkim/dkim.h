@@ -79,13 +79,42 @@ void dkim_verifier_free(struct dkim_verifier *v); /* NULL is allowed */
 const char *dkim_status_name(enum dkim_status s);
 
 /* ---- signing ---- */
+/* A field name for h=. */
+enum dkim_signing_mode {
+	DKIM_SIGN_PRESENT, /* as often as present */
+	/* once more than present, so that none can be added (RFC 6376 8.15);
+	 * the first only when there is one: for fields that a mailing list or
+	 * the MTA may still add */
+	DKIM_OVERSIGN_PRESENT,
+	DKIM_OVERSIGN,
+};
+
+struct dkim_signed_name {
+	const char *name;
+	enum dkim_signing_mode mode;
+};
+
 /* One signature to make. */
 struct dkim_signing_key {
 	const char *domain;   /* d=, canonical */
 	const char *selector; /* s=, canonical */
 	const struct crypto_privkey *key;
-	uint32_t lifetime; /* seconds for x=; 0: no x= */
+	uint32_t lifetime;    /* seconds for x=; 0: no x= */
+	const char *identity; /* i=, checked with dkim_identity_ok(); or NULL */
+	/* For h=, checked with dkim_signed_name_ok(); NULL: the default list */
+	const struct dkim_signed_name *names;
+	size_t nnames;
 };
+
+/* May i= be this, with this d= (RFC 6376 3.5: "user@" and a domain equal to or
+ * below d=, or only "@domain")? */
+bool dkim_identity_ok(const char *identity, const char *domain);
+/* May a field of this name be signed?  False and *reason (a constant): no
+ * field name, or a field that the MTA or others on the way rewrite (5.4.1:
+ * Return-Path, Received, Bcc, Authentication-Results, ARC-..., ...). */
+bool dkim_signed_name_ok(const char *name, const char **reason);
+/* The default list. */
+const struct dkim_signed_name *dkim_default_names(size_t *n);
 
 struct dkim_signer;
 
@@ -98,7 +127,13 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
 				    const struct field_list *fields,
 				    const struct dkim_signing_key *keys,
 				    size_t nkeys, int64_t now);
+/* Line ends as the MTA will send them: a bare CR or LF counts as CRLF
+ * (RFC 6376 5.3). */
 void dkim_signer_body(struct dkim_signer *s, struct slice bytes);
+/* What the MTA may still change, and with it break the signature: a constant
+ * for the log ("a body line is longer than 998 bytes"), or NULL.  After
+ * dkim_signer_end(). */
+const char *dkim_signer_warning(const struct dkim_signer *s);
 /*
  * One DKIM-Signature field value per key (leading space, folded with LF TAB),
  * in the order of the keys.  False and *reason when any failed.
