@@ -156,7 +156,11 @@ int keyring_add(struct keyring *k, struct arena *a, const char *domain,
 	if (e == NULL)
 		e = entry_insert(k, at, domain);
 	e->keys[e->n++] = (struct dkim_signing_key){
-		e->domain, mem_strdup(selector), key, lifetime};
+		.domain = e->domain,
+		.selector = mem_strdup(selector),
+		.key = key,
+		.lifetime = lifetime,
+	};
 	return 0;
 }
 
