@@ -12,23 +12,26 @@
 
 static int check(struct arena *a, const char *file)
 {
-	struct strbuf errors;
+	struct strbuf errors, warnings;
 	struct config *c;
 	struct app *app = NULL;
+	bool ok;
 
 	strbuf_init(&errors, a, OUTPUT_MAX);
+	strbuf_init(&warnings, a, OUTPUT_MAX);
 	c = config_load(file, &errors);
 	if (c != NULL)
-		app = app_new(c, &errors);
-	if (app == NULL)
-		fputs(strbuf_cstr(&errors), stderr);
-	else
+		app = app_new(c, &errors, &warnings);
+	ok = app != NULL && app->unusable_keys == 0;
+	fputs(strbuf_cstr(&errors), stderr);
+	fputs(strbuf_cstr(&warnings), stderr);
+	if (ok)
 		printf("%s: ok, %zu domain%s to sign for\n", file,
 		       keyring_domains(app->keyring),
 		       keyring_domains(app->keyring) == 1 ? "" : "s");
 	app_free(app);
 	config_free(c);
-	return app != NULL ? 0 : EX_CONFIG;
+	return ok ? 0 : EX_CONFIG;
 }
 
 int cmd_check_config(int argc, char **argv)

@@ -97,27 +97,26 @@ int cmd_sign(int argc, char **argv)
 {
 	struct arguments o;
 	struct arena *a;
-	struct keyring *ring;
-	const struct dkim_signing_key *key;
-	const char *domain, *err = NULL;
+	struct crypto_privkey *key = NULL;
+	struct dkim_signing_key k = {0};
+	const char *err = NULL;
 	int status = parse(argc, argv, &o);
 
 	if (status != 0)
 		return status;
 	a = arena_new();
-	ring = keyring_new();
-	domain = domain_canon(a, slice_of(o.domain));
-	if (domain == NULL) {
-		status = cmd_usage("sign", "--domain is no domain");
-	} else if (keyring_add(ring, a, domain, o.selector, o.key, 0, &err) !=
-		   0) {
+	k.domain = domain_canon(a, slice_of(o.domain));
+	k.selector = domain_canon(a, slice_of(o.selector));
+	if (k.domain == NULL || k.selector == NULL) {
+		status = cmd_usage("sign", "--domain or --selector is no name");
+	} else if (keyd_load(a, o.key, &key, &err) != 0) {
 		fprintf(stderr, "mailseal sign: %s\n", err);
 		status = EX_CONFIG;
 	} else {
-		(void)keyring_find(ring, domain, &key);
-		status = sign(a, key);
+		k.key = key;
+		status = sign(a, &k);
 	}
-	keyring_free(ring);
+	crypto_privkey_free(key);
 	arena_free(a);
 	return status;
 }

@@ -13,6 +13,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "dkim/dkim.h"
 
 enum direction {
 	DIRECTION_AUTO, /* not given: login, then networks.sign decide */
@@ -42,11 +43,23 @@ struct config_listener {
 	enum direction direction;
 };
 
+enum key_algorithm {
+	KEY_ALGORITHM_ANY, /* what the key file holds */
+	KEY_ALGORITHM_RSA,
+	KEY_ALGORITHM_ED25519,
+};
+
 /* keys = ( { selector = "s1"; file = "/etc/..."; } ) */
 struct config_key {
 	const char *selector; /* canonical */
+	const char *domain;   /* d=, canonical */
 	const char *file;
 	const char *source; /* "file:line" for messages */
+	enum key_algorithm algorithm;
+	int64_t lifetime;     /* seconds; -1: outbound.signature_lifetime */
+	const char *identity; /* i=, or NULL */
+	const struct dkim_signed_name *names; /* NULL: the default list */
+	size_t nnames;
 };
 
 /* outbound.domains = ( { domain = "example.com"; keys = ( ... ); } ) */
@@ -111,6 +124,8 @@ struct config {
 	struct config_listener *listeners;
 	struct {
 		int64_t signature_lifetime; /* seconds, x=; 0: none */
+		const char *key_table;	    /* file, or "" */
+		int64_t key_cache;	    /* keys of the table in memory */
 		size_t ndomains;
 		struct config_domain *domains;
 	} outbound;

@@ -104,6 +104,10 @@ const struct config_option config_options[] = {
 	{"outbound.signature_lifetime", OPTION_INTEGER,
 	 AT(outbound.signature_lifetime), "1209600", 0, 31536000, NULL,
 	 "seconds after which our signatures expire (x=); 0: never"},
+	{"outbound.key_table", OPTION_PATH, AT(outbound.key_table), "\"\"", 0,
+	 0, NULL, "file of \"domain selector file\" lines, for many domains"},
+	{"outbound.key_cache", OPTION_INTEGER, AT(outbound.key_cache), "1000",
+	 10, 100000, NULL, "keys of the key table that stay in memory"},
 	{"outbound.domains", OPTION_SIGNING, 0, "( )", 0, 0, NULL,
 	 "whom we sign for: ( { domain; keys = ( { selector; file; } ); } )"},
 };

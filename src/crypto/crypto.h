@@ -55,7 +55,7 @@ struct crypto_pubkey *crypto_keycache_get(struct crypto_keycache *c,
 					  const char **reason);
 
 /* ---- private keys ---- */
-struct crypto_privkey;
+struct crypto_privkey; /* reference-counted */
 
 /* PEM (PKCS#1 or PKCS#8), unencrypted.  NULL and *reason (a constant that
  * says the cure) when it is no such key, RSA below 1024 bits included. */
@@ -63,6 +63,8 @@ struct crypto_privkey *crypto_privkey_parse(struct slice pem,
 					    const char **reason);
 struct crypto_privkey *crypto_privkey_generate(enum crypto_type type,
 					       unsigned bits);
+/* One more reference; returns k. */
+struct crypto_privkey *crypto_privkey_ref(struct crypto_privkey *k);
 void crypto_privkey_free(struct crypto_privkey *k);
 enum crypto_type crypto_privkey_type(const struct crypto_privkey *k);
 unsigned crypto_privkey_bits(const struct crypto_privkey *k);

@@ -313,6 +313,7 @@ bool crypto_verify(const struct crypto_pubkey *k,
 /* ---- private keys ---- */
 
 struct crypto_privkey {
+	atomic_uint refs;
 	enum crypto_type type;
 	unsigned bits;
 	EVP_PKEY *pkey;
@@ -350,6 +351,7 @@ static struct crypto_privkey *privkey_wrap(EVP_PKEY *pkey, const char **reason)
 		return NULL;
 	}
 	k = mem_alloc(sizeof(*k));
+	atomic_init(&k->refs, 1);
 	k->type = id == EVP_PKEY_RSA ? CRYPTO_RSA : CRYPTO_ED25519;
 	k->bits = (unsigned)bits;
 	k->pkey = pkey;
@@ -393,9 +395,15 @@ struct crypto_privkey *crypto_privkey_generate(enum crypto_type type,
 	return pkey != NULL ? privkey_wrap(pkey, &reason) : NULL;
 }
 
+struct crypto_privkey *crypto_privkey_ref(struct crypto_privkey *k)
+{
+	atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+	return k;
+}
+
 void crypto_privkey_free(struct crypto_privkey *k)
 {
-	if (k == NULL)
+	if (k == NULL || atomic_fetch_sub(&k->refs, 1) != 1)
 		return;
 	EVP_PKEY_free(k->pkey);
 	free(k);

@@ -1,48 +1,119 @@
 /*
- * Private keys by domain, sorted for binary search: an installation may sign
- * for thousands of domains.
+ * Keys by author domain.  Entries are sorted once; a binary search finds the
+ * domain's run.  Loaded keys hang at their entry; those that were loaded on
+ * demand are in a list in the order of last use, and the oldest goes when
+ * there are too many.
  *
- * Not a file reader (keyd.c) and not a policy (config/ says what is added).
- * Built by one thread; immutable and shared afterwards.
+ * Not a file reader (keyd.c, table.c) and not a policy.  `lock` guards what
+ * hangs at the rows, the list and the counters; the entries themselves are
+ * immutable after keyring_ready().  Files are read without the lock: two
+ * threads may load the same key, and the second is dropped.
  */
 #include "keys/keyring.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mail/domain.h"
 
-#define KEYS_PER_DOMAIN 8
+#define RETRY_MS (60 * INT64_C(1000)) /* after a failed load */
 
-struct entry {
-	char *domain;
-	size_t n;
-	struct dkim_signing_key keys[KEYS_PER_DOMAIN];
+/* A key that was loaded, or that could not be. */
+struct loaded {
+	struct loaded *newer, *older;
+	struct row *row;
+	struct crypto_privkey *key; /* NULL: failed */
+	enum key_state state;
+	int64_t retry_ms;
+	bool pinned;
+};
+
+struct row {
+	struct key_entry entry;
+	size_t order; /* as added: the first key's signature is topmost */
+	struct loaded *loaded;
 };
 
 struct keyring {
-	size_t n;
-	size_t cap;
-	struct entry **v; /* sorted by domain */
+	size_t n, cap;
+	struct row *rows;
+	size_t ndomains;
+	struct arena *arena; /* texts of key tables */
+
+	pthread_mutex_t lock;
+	size_t max_loaded;
+	size_t nlisted; /* in the list: not pinned */
+	struct loaded *newest, *oldest;
+	struct keyring_counters counters;
 };
 
-struct keyring *keyring_new(void)
+struct keyring *keyring_new(size_t max_loaded)
 {
 	struct keyring *k = mem_alloc(sizeof(*k));
 
-	*k = (struct keyring){.n = 0};
+	pthread_mutex_init(&k->lock, NULL);
+	k->arena = arena_new();
+	k->max_loaded = max_loaded > 0 ? max_loaded : 1;
 	return k;
 }
 
-static void entry_free(struct entry *e)
+struct arena *keyring_arena(struct keyring *k)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		crypto_privkey_free(unconst(e->keys[i].key));
-		free(unconst(e->keys[i].selector));
-	}
-	free(e->domain);
-	free(e);
+	return k->arena;
+}
+
+/* ---- what is loaded; all with the lock held ---- */
+
+static void list_unlink(struct keyring *k, struct loaded *l)
+{
+	if (l->newer != NULL)
+		l->newer->older = l->older;
+	else
+		k->newest = l->older;
+	if (l->older != NULL)
+		l->older->newer = l->newer;
+	else
+		k->oldest = l->newer;
+	k->nlisted--;
+}
+
+static void list_push(struct keyring *k, struct loaded *l)
+{
+	l->newer = NULL;
+	l->older = k->newest;
+	if (k->newest != NULL)
+		k->newest->newer = l;
+	else
+		k->oldest = l;
+	k->newest = l;
+	k->nlisted++;
+}
+
+static void loaded_drop(struct keyring *k, struct loaded *l)
+{
+	if (!l->pinned)
+		list_unlink(k, l);
+	if (l->key != NULL)
+		k->counters.loaded--;
+	l->row->loaded = NULL;
+	crypto_privkey_free(l->key);
+	free(l);
+}
+
+static void loaded_put(struct keyring *k, struct row *row, struct loaded *l)
+{
+	if (row->loaded != NULL)
+		loaded_drop(k, row->loaded);
+	l->row = row;
+	row->loaded = l;
+	if (l->key != NULL)
+		k->counters.loaded++;
+	if (l->pinned)
+		return;
+	list_push(k, l);
+	while (k->nlisted > k->max_loaded)
+		loaded_drop(k, k->oldest);
 }
 
 void keyring_free(struct keyring *k)
@@ -50,19 +121,183 @@ void keyring_free(struct keyring *k)
 	if (k == NULL)
 		return;
 	for (size_t i = 0; i < k->n; i++)
-		entry_free(k->v[i]);
-	free(k->v);
+		if (k->rows[i].loaded != NULL)
+			loaded_drop(k, k->rows[i].loaded);
+	free(k->rows);
+	arena_free(k->arena);
+	pthread_mutex_destroy(&k->lock);
 	free(k);
 }
 
-/* Where `domain` stands or would stand. */
+/* ---- building ---- */
+
+void keyring_add(struct keyring *k, const struct key_entry *e)
+{
+	if (k->n == k->cap) {
+		k->cap = k->cap > 0 ? 2 * k->cap : 16;
+		k->rows = mem_realloc(k->rows, k->cap * sizeof(*k->rows));
+	}
+	k->rows[k->n] = (struct row){.entry = *e, .order = k->n};
+	k->n++;
+}
+
+static int by_domain(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+	int r = strcmp(x->entry.domain, y->entry.domain);
+
+	if (r != 0)
+		return r;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Entries of one domain: two need two names (RFC 8463 6). */
+static bool check_run(const struct row *v, size_t n, struct strbuf *errors)
+{
+	const struct key_entry *last = &v[n - 1].entry;
+
+	if (n > KEYS_PER_DOMAIN) {
+		strbuf_printf(errors, "%s: %s has more than %d keys\n",
+			      last->source, last->domain, KEYS_PER_DOMAIN);
+		return false;
+	}
+	for (size_t i = 0; i + 1 < n; i++) {
+		const struct key_entry *e = &v[i].entry;
+
+		if (strcmp(e->selector, last->selector) != 0 ||
+		    strcmp(e->signing_domain, last->signing_domain) != 0)
+			continue;
+		strbuf_printf(errors,
+			      "%s: %s with selector %s is there twice, first "
+			      "in %s; remove one\n",
+			      last->source, last->domain, last->selector,
+			      e->source);
+		return false;
+	}
+	return true;
+}
+
+bool keyring_ready(struct keyring *k, struct strbuf *errors)
+{
+	size_t start = 0;
+	bool ok = true;
+
+	qsort(k->rows, k->n, sizeof(*k->rows), by_domain);
+	k->ndomains = 0;
+	for (size_t i = 0; i < k->n; i++) {
+		if (i == 0 || strcmp(k->rows[i].entry.domain,
+				     k->rows[start].entry.domain) != 0) {
+			start = i;
+			k->ndomains++;
+		}
+		if (i > start &&
+		    !check_run(&k->rows[start], i - start + 1, errors))
+			ok = false;
+	}
+	return ok;
+}
+
+size_t keyring_domains(const struct keyring *k)
+{
+	return k->ndomains;
+}
+
+size_t keyring_size(const struct keyring *k)
+{
+	return k->n;
+}
+
+const struct key_entry *keyring_entry(const struct keyring *k, size_t i)
+{
+	return &k->rows[i].entry;
+}
+
+/* ---- loading ---- */
+
+static const char *type_objection(const struct key_entry *e,
+				  const struct crypto_privkey *key)
+{
+	if (e->any_type || crypto_privkey_type(key) == e->type)
+		return NULL;
+	return e->type == CRYPTO_RSA
+		       ? "is no RSA key, as its algorithm asks for"
+		       : "is no Ed25519 key, as its algorithm asks for";
+}
+
+/* NULL key and one line in *err on failure; l->state in any case. */
+static struct loaded *load(struct arena *a, const struct key_entry *e,
+			   int64_t now_ms, const char **err)
+{
+	struct loaded *l = mem_alloc(sizeof(*l));
+	const char *what = NULL, *why;
+	int64_t since;
+
+	l->retry_ms = now_ms + RETRY_MS;
+	if (!key_state_read(a, e->file, &l->state, &since, &what)) {
+		l->state = KEY_ACTIVE; /* it may be: mail must not leave */
+	} else if (l->state != KEY_ACTIVE) {
+		return l; /* nobody needs it */
+	} else if (keyd_load(a, e->file, &l->key, &what) == 0) {
+		why = type_objection(e, l->key);
+		if (why == NULL)
+			return l;
+		what = arena_printf(a, "%s: %s", e->file, why);
+		crypto_privkey_free(l->key);
+		l->key = NULL;
+	}
+	*err = arena_printf(a, "%s: %s", e->source, what);
+	return l;
+}
+
+static void count_load(struct keyring *k, const struct loaded *l)
+{
+	k->counters.loads++;
+	if (l->key == NULL && l->state == KEY_ACTIVE)
+		k->counters.failures++;
+}
+
+void keyring_pin(struct keyring *k, struct strbuf *errors,
+		 struct strbuf *warnings)
+{
+	struct arena *a = arena_new();
+
+	for (size_t i = 0; i < k->n; i++) {
+		struct row *row = &k->rows[i];
+		const char *err = NULL;
+		struct loaded *l;
+
+		if (row->entry.from_table)
+			continue;
+		l = load(a, &row->entry, 0, &err);
+		l->pinned = l->key != NULL;
+		if (err != NULL)
+			strbuf_printf(errors, "%s\n", err);
+		if (l->key != NULL &&
+		    crypto_privkey_type(l->key) == CRYPTO_RSA &&
+		    crypto_privkey_bits(l->key) < 2048)
+			strbuf_printf(warnings,
+				      "%s: %s: RSA key of %u bits; make one of "
+				      "2048 with mailseal key new (RFC 8301 "
+				      "3.2)\n",
+				      row->entry.source, row->entry.file,
+				      crypto_privkey_bits(l->key));
+		pthread_mutex_lock(&k->lock);
+		count_load(k, l);
+		loaded_put(k, row, l);
+		pthread_mutex_unlock(&k->lock);
+	}
+	arena_free(a);
+}
+
+/* ---- choosing ---- */
+
 static size_t place_of(const struct keyring *k, const char *domain)
 {
 	size_t low = 0, high = k->n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (strcmp(k->v[mid]->domain, domain) < 0)
+		if (strcmp(k->rows[mid].entry.domain, domain) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -70,112 +305,110 @@ static size_t place_of(const struct keyring *k, const char *domain)
 	return low;
 }
 
-static struct entry *entry_at(const struct keyring *k, size_t at,
-			      const char *domain)
+/* The rows of exactly that domain; 0 when there are none. */
+static size_t run_of(struct keyring *k, const char *domain, struct row **ret)
 {
-	if (at < k->n && strcmp(k->v[at]->domain, domain) == 0)
-		return k->v[at];
-	return NULL;
+	size_t at = place_of(k, domain), n = 0;
+
+	while (at + n < k->n && n < KEYS_PER_DOMAIN &&
+	       strcmp(k->rows[at + n].entry.domain, domain) == 0)
+		n++;
+	*ret = &k->rows[at];
+	return n;
 }
 
-static struct entry *entry_insert(struct keyring *k, size_t at,
-				  const char *domain)
+static size_t find(struct keyring *k, struct arena *a, const char *domain,
+		   struct row **ret)
 {
-	struct entry *e = mem_alloc(sizeof(*e));
+	size_t n = run_of(k, domain, ret);
 
-	memset(e, 0, sizeof(*e));
-	e->domain = mem_strdup(domain);
-	if (k->n == k->cap) {
-		k->cap = k->cap > 0 ? 2 * k->cap : 8;
-		k->v = mem_realloc(k->v, k->cap * sizeof(struct entry *));
+	while (n == 0 && domain_labels(domain) > 1) {
+		domain = domain_parent(domain);
+		n = run_of(k, arena_printf(a, "*.%s", domain), ret);
 	}
-	memmove(k->v + at + 1, k->v + at, (k->n - at) * sizeof(struct entry *));
-	k->v[at] = e;
-	k->n++;
-	return e;
+	return n;
 }
 
-static int check_name(struct arena *a, const char *what, const char *name,
-		      const char **err)
-{
-	const char *canon = domain_canon(a, slice_of(name));
-
-	if (canon != NULL && strcmp(canon, name) == 0)
-		return 0;
-	if (canon != NULL)
-		*err = arena_printf(a, "%s %s: cure: write it as %s", what,
-				    name, canon);
-	else
-		*err = arena_printf(a, "%s \"%s\" is no domain name", what,
-				    name);
-	return -EINVAL;
-}
-
-static int check_room(struct arena *a, const struct entry *e,
-		      const char *selector, const char **err)
-{
-	/* RFC 8463 6: two keys of one domain need two selectors. */
-	for (size_t i = 0; i < e->n; i++) {
-		if (strcmp(e->keys[i].selector, selector) == 0) {
-			*err = arena_printf(a,
-					    "%s: selector %s is there twice; "
-					    "cure: one selector for each key",
-					    e->domain, selector);
-			return -EEXIST;
-		}
-	}
-	if (e->n == KEYS_PER_DOMAIN) {
-		*err = arena_printf(a, "%s: more than %d keys", e->domain,
-				    KEYS_PER_DOMAIN);
-		return -E2BIG;
-	}
-	return 0;
-}
-
-int keyring_add(struct keyring *k, struct arena *a, const char *domain,
-		const char *selector, const char *file, uint32_t lifetime,
-		const char **err)
+/* A reference to the key, or NULL; *err once per failure. */
+static struct crypto_privkey *row_key(struct keyring *k, struct arena *a,
+				      struct row *row, int64_t now_ms,
+				      enum key_state *state, const char **err)
 {
 	struct crypto_privkey *key = NULL;
-	struct entry *e;
-	size_t at;
-	int status = check_name(a, "domain", domain, err);
+	struct loaded *l;
 
-	if (status == 0)
-		status = check_name(a, "selector", selector, err);
-	if (status != 0)
-		return status;
-	at = place_of(k, domain);
-	e = entry_at(k, at, domain);
-	if (e != NULL)
-		status = check_room(a, e, selector, err);
-	if (status == 0)
-		status = keyd_load(a, file, &key, err);
-	if (status != 0)
-		return status;
-	if (e == NULL)
-		e = entry_insert(k, at, domain);
-	e->keys[e->n++] = (struct dkim_signing_key){
-		.domain = e->domain,
-		.selector = mem_strdup(selector),
+	pthread_mutex_lock(&k->lock);
+	l = row->loaded;
+	if (l != NULL && l->key == NULL && l->retry_ms <= now_ms) {
+		loaded_drop(k, l);
+		l = NULL;
+	}
+	if (l == NULL) {
+		pthread_mutex_unlock(&k->lock);
+		l = load(a, &row->entry, now_ms, err);
+		pthread_mutex_lock(&k->lock);
+		count_load(k, l);
+		loaded_put(k, row, l);
+	} else if (!l->pinned) {
+		list_unlink(k, l);
+		list_push(k, l);
+	}
+	*state = l->state;
+	if (l->key != NULL)
+		key = crypto_privkey_ref(l->key);
+	pthread_mutex_unlock(&k->lock);
+	return key;
+}
+
+static void choice_add(struct key_choice *c, const struct key_entry *e,
+		       struct crypto_privkey *key)
+{
+	c->v[c->n++] = (struct dkim_signing_key){
+		.domain = e->signing_domain,
+		.selector = e->selector,
 		.key = key,
-		.lifetime = lifetime,
+		.lifetime = e->lifetime,
+		.identity = e->identity,
+		.names = e->names,
+		.nnames = e->nnames,
 	};
-	return 0;
 }
 
-size_t keyring_find(const struct keyring *k, const char *domain,
-		    const struct dkim_signing_key **ret)
+void keyring_choose(struct keyring *k, struct arena *a, const char *domain,
+		    int64_t now_ms, struct key_choice *ret)
 {
-	const struct entry *e = entry_at(k, place_of(k, domain), domain);
+	struct row *rows;
+	size_t n = find(k, a, domain, &rows);
 
-	if (e == NULL)
-		return 0;
-	*ret = e->keys;
-	return e->n;
+	*ret = (struct key_choice){.why = "no key for the author domain"};
+	if (n == 0)
+		return;
+	ret->v = arena_array(a, n, sizeof(*ret->v));
+	ret->why = "no key of the author domain is active";
+	for (size_t i = 0; i < n; i++) {
+		enum key_state state = KEY_NEW;
+		struct crypto_privkey *key = row_key(k, a, &rows[i], now_ms,
+						     &state, &ret->error);
+
+		if (state == KEY_ACTIVE)
+			ret->must_sign = true;
+		if (key != NULL)
+			choice_add(ret, &rows[i].entry, key);
+	}
+	if (ret->must_sign)
+		ret->why = "the key could not be loaded";
 }
 
-size_t keyring_domains(const struct keyring *k)
+void keyring_release(struct key_choice *c)
 {
-	return k->n;
+	for (size_t i = 0; i < c->n; i++)
+		crypto_privkey_free(unconst(c->v[i].key));
+	c->n = 0;
+}
+
+void keyring_counters_get(struct keyring *k, struct keyring_counters *ret)
+{
+	pthread_mutex_lock(&k->lock);
+	*ret = k->counters;
+	pthread_mutex_unlock(&k->lock);
 }

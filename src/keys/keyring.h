@@ -1,9 +1,11 @@
 /*
- * Private keys by domain.  Built at start (and at reload) from the
- * configuration, then immutable; shared by all threads.
+ * Private keys by author domain: what the configuration and the key table
+ * name, loaded when first needed and kept in a bounded cache.
  *
- * keyd.c opens the files and checks owner and mode: it is the only code that
- * sees a path.
+ * Built by one thread (keyring_new ... keyring_ready), then shared by all:
+ * keyring_choose() is thread-safe.  keyd.c opens the key files and checks
+ * owner and mode; state.c keeps the life cycle of a key in a file beside it;
+ * table.c reads the key table.
  */
 #ifndef MAILSEAL_KEYS_KEYRING_H
 #define MAILSEAL_KEYS_KEYRING_H
@@ -11,31 +13,122 @@
 #include "crypto/crypto.h"
 #include "dkim/dkim.h"
 
+#define KEYS_PER_DOMAIN 16
+
+/* One signature that a domain's mail gets.  All text is borrowed. */
+struct key_entry {
+	/* of the author, canonical; "*.example.com": every domain below */
+	const char *domain;
+	const char *signing_domain; /* d=, canonical */
+	const char *selector;	    /* canonical */
+	const char *file;
+	const char *source; /* "file:line" for messages */
+	bool from_table;    /* not pinned */
+	/* the key must be of this type; unless any_type */
+	enum crypto_type type;
+	bool any_type;
+	uint32_t lifetime;    /* seconds for x=; 0: no x= */
+	const char *identity; /* i=, or NULL */
+	const struct dkim_signed_name *names; /* NULL: the default list */
+	size_t nnames;
+};
+
 struct keyring;
 
-struct keyring *keyring_new(void);
+/* `max_loaded`: keys that are kept besides the pinned ones. */
+struct keyring *keyring_new(size_t max_loaded);
 void keyring_free(struct keyring *k);
-
+/* The texts of `e` must outlive the keyring. */
+void keyring_add(struct keyring *k, const struct key_entry *e);
 /*
- * Loads a key file and adds it for `domain` with `selector` (both canonical
- * or refused).  0, or -errno with one line in *err (in `a`): path, what is
- * wrong, and the command that cures it.
+ * Adds the entries of a key table: lines of "domain selector file" between
+ * white space; "#" begins a comment; domain may be "*.domain", a relative file
+ * is beside the table.  False, and one line per mistake (at most 20) in
+ * `errors`: "table:line: what, and the cure".
  */
-int keyring_add(struct keyring *k, struct arena *a, const char *domain,
-		const char *selector, const char *file, uint32_t lifetime,
-		const char **err);
-
-/* The keys that sign for mail From `domain`: exact match.  0 when none. */
-size_t keyring_find(const struct keyring *k, const char *domain,
-		    const struct dkim_signing_key **ret);
-size_t keyring_domains(const struct keyring *k);
+bool keyring_add_table(struct keyring *k, const char *path, uint32_t lifetime,
+		       struct strbuf *errors);
+/* Sorts; nothing is added afterwards.  False: an entry is there twice, or a
+ * domain has too many; one line each in `errors`. */
+bool keyring_ready(struct keyring *k, struct strbuf *errors);
 
 /*
- * Reads a private key file (keyd.c).  Refused unless a regular file owned by
- * root or by the effective user, and readable by nobody else but the group
- * root or the user's own group (0600, 0640).
+ * Loads every entry that keyring_add() brought, for good: to be called while
+ * the process may still read what root may read.  One line in `errors` for
+ * each that cannot be used, in `warnings` for each that should not be (RSA
+ * below 2048 bits, RFC 8301 3.2).  The others stay usable.
+ */
+void keyring_pin(struct keyring *k, struct strbuf *errors,
+		 struct strbuf *warnings);
+
+size_t keyring_domains(const struct keyring *k); /* different ones */
+size_t keyring_size(const struct keyring *k);	 /* entries */
+/* In the order of domains, to list them; i < keyring_size(). */
+const struct key_entry *keyring_entry(const struct keyring *k, size_t i);
+
+/* The keys that sign for a domain. */
+struct key_choice {
+	size_t n;
+	struct dkim_signing_key *v;
+	/* There are entries with an active key, so mail must not leave
+	 * unsigned. */
+	bool must_sign;
+	/* n == 0: a constant that says why */
+	const char *why;
+	/* A key that could not be loaded: one line, or NULL. */
+	const char *error;
+};
+
+/*
+ * Exact domain first, else the nearest "*.domain" above.  Only active keys
+ * (state.c) are chosen.  A failed load is tried again after a minute; `error`
+ * is set once per failure.  Owned by the caller: keyring_release().
+ * `now_ms`: clock_mono_ms().
+ */
+void keyring_choose(struct keyring *k, struct arena *a, const char *domain,
+		    int64_t now_ms, struct key_choice *ret);
+void keyring_release(struct key_choice *c);
+
+struct keyring_counters {
+	uint64_t loads;
+	uint64_t failures; /* of loads */
+	size_t loaded;	   /* now, the pinned ones included */
+};
+void keyring_counters_get(struct keyring *k, struct keyring_counters *ret);
+
+/* For table.c: texts that live as long as the keyring. */
+struct arena *keyring_arena(struct keyring *k);
+
+/* ---- keyd.c ---- */
+/*
+ * Reads a private key file.  Refused unless a regular file owned by root or by
+ * the effective user, and readable by nobody else but the group root or the
+ * user's own group (0600, 0640).  0, or -errno and one line in *err (in `a`):
+ * path, what is wrong, and the command that cures it.
  */
 int keyd_load(struct arena *a, const char *file, struct crypto_privkey **ret,
 	      const char **err);
+
+/* ---- state.c ---- */
+/* The life of a key.  Only active keys sign. */
+enum key_state {
+	KEY_NEW,       /* made; its record is not published */
+	KEY_PUBLISHED, /* its record was given to the administrator */
+	KEY_ACTIVE,
+	KEY_RETIRING, /* signs no more; its record must stay for a while */
+	KEY_REVOKED,
+};
+
+const char *key_state_name(enum key_state s);
+/*
+ * From "FILE.state": one line, "STATE since 2026-11-24T08:00:00Z".  Without
+ * that file a key is active, since 0.  False and one line in *err when it is
+ * there and cannot be read.
+ */
+bool key_state_read(struct arena *a, const char *file, enum key_state *state,
+		    int64_t *since, const char **err);
+/* Replaces the state file at once (rename).  `since`: seconds since 1970. */
+bool key_state_write(struct arena *a, const char *file, enum key_state state,
+		     int64_t since, const char **err);
 
 #endif

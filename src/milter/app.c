@@ -5,26 +5,68 @@
 
 #define KEYCACHE_KEYS 10000
 
-static void load_keys(struct app *app, const struct config *c,
-		      struct strbuf *errors)
+static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
 {
-	struct arena *a = arena_new();
+	return (uint32_t)(k->lifetime >= 0 ? k->lifetime
+					   : c->outbound.signature_lifetime);
+}
+
+/* All text is the configuration's. */
+static void add_key(struct keyring *ring, const struct config *c,
+		    const char *domain, const struct config_key *k)
+{
+	struct key_entry e = {
+		.domain = domain,
+		.signing_domain = k->domain,
+		.selector = k->selector,
+		.file = k->file,
+		.source = k->source,
+		.any_type = k->algorithm == KEY_ALGORITHM_ANY,
+		.type = k->algorithm == KEY_ALGORITHM_ED25519 ? CRYPTO_ED25519
+							      : CRYPTO_RSA,
+		.lifetime = lifetime_of(c, k),
+		.identity = k->identity,
+		.names = k->names,
+		.nnames = k->nnames,
+	};
+
+	keyring_add(ring, &e);
+}
+
+struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors)
+{
+	struct keyring *ring = keyring_new((size_t)c->outbound.key_cache);
+	bool ok = true;
 
 	for (size_t i = 0; i < c->outbound.ndomains; i++) {
 		const struct config_domain *d = &c->outbound.domains[i];
-		for (size_t j = 0; j < d->nkeys; j++) {
-			const char *err = "cannot be used";
-			if (keyring_add(
-				    app->keyring, a, d->domain,
-				    d->keys[j].selector, d->keys[j].file,
-				    (uint32_t)c->outbound.signature_lifetime,
-				    &err) == 0)
-				continue;
-			strbuf_printf(errors, "%s: %s\n", d->keys[j].source,
-				      err);
-		}
+		for (size_t j = 0; j < d->nkeys; j++)
+			add_key(ring, c, d->domain, &d->keys[j]);
 	}
-	arena_free(a);
+	if (c->outbound.key_table[0] != '\0')
+		ok = keyring_add_table(ring, c->outbound.key_table,
+				       (uint32_t)c->outbound.signature_lifetime,
+				       errors);
+	if (keyring_ready(ring, errors) && ok)
+		return ring;
+	keyring_free(ring);
+	return NULL;
+}
+
+/* A key that only cannot be loaded stops nobody: its domain's mail follows
+ * on_signing_error. */
+static bool load_keys(struct app *app, struct strbuf *errors,
+		      struct strbuf *warnings)
+{
+	struct keyring_counters n;
+
+	app->keyring = app_keyring_new(app->config, errors);
+	if (app->keyring == NULL)
+		return false;
+	keyring_pin(app->keyring, warnings, warnings);
+	keyring_counters_get(app->keyring, &n);
+	app->unusable_keys = (size_t)n.failures;
+	return true;
 }
 
 static void fill_env(struct eval_env *e, const struct config *c)
@@ -52,31 +94,28 @@ static void fill_env(struct eval_env *e, const struct config *c)
 	};
 }
 
-struct app *app_new(const struct config *c, struct strbuf *errors)
+struct app *app_new(const struct config *c, struct strbuf *errors,
+		    struct strbuf *warnings)
 {
 	struct app *app = mem_alloc(sizeof(*app));
-	size_t before = errors->n;
 
 	app->config = c;
-	app->keyring = keyring_new();
 	app->limits = (struct field_limits){
 		.max_fields = (size_t)c->limits.header_fields,
 		.max_field_bytes = (size_t)c->limits.field_size,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
-	load_keys(app, c, errors);
-	if (errors->n > before) {
+	if (!load_keys(app, errors, warnings)) {
 		app_free(app);
 		return NULL;
 	}
 	return app;
 }
 
-bool app_start(struct app *app, struct strbuf *errors)
+struct dns_options app_dns_options(const struct config *c)
 {
-	const struct config *c = app->config;
-	struct dns_options o = {
+	return (struct dns_options){
 		.servers = c->resolver.servers.v,
 		.nservers = c->resolver.servers.n,
 		.recursion = c->resolver.recursion != 0,
@@ -90,6 +129,12 @@ bool app_start(struct app *app, struct strbuf *errors)
 		.query_timeout_ms = (unsigned)c->resolver.query_timeout,
 		.cache_bytes = (size_t)c->resolver.cache_size,
 	};
+}
+
+bool app_start(struct app *app, struct strbuf *errors)
+{
+	const struct config *c = app->config;
+	struct dns_options o = app_dns_options(c);
 	const char *err = NULL;
 
 	app->env.dns = dns_new(c->arena, &o, &err);

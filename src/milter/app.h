@@ -12,15 +12,22 @@
 struct app {
 	const struct config *config;
 	struct keyring *keyring;
+	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
 	struct field_limits limits;
 };
 
 /*
- * Loads the keys of the configuration; needs the right to read them.  NULL,
- * and one line per mistake in *errors, when any cannot be used.
+ * Reads the key table and loads the keys of the configuration; needs the right
+ * to read them.  NULL and one line per mistake in `errors` when the table is
+ * wrong; a key that cannot be used, or is weak, is a line in `warnings`.
  */
-struct app *app_new(const struct config *c, struct strbuf *errors);
+struct app *app_new(const struct config *c, struct strbuf *errors,
+		    struct strbuf *warnings);
+/* The entries of the configuration and of its key table; NULL and one line per
+ * mistake.  Nothing is loaded.  The configuration must outlive it. */
+struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors);
+struct dns_options app_dns_options(const struct config *c);
 /* Starts the resolver (and its thread): after privileges were dropped. */
 bool app_start(struct app *app, struct strbuf *errors);
 void app_free(struct app *app);

@@ -29,8 +29,7 @@ struct session {
 	struct evaluation *evaluation;
 	struct dkim_signer *signer;
 	struct addr_authors authors; /* outbound */
-	const struct dkim_signing_key *keys;
-	size_t nkeys;
+	struct key_choice keys;
 	const char *unsigned_why; /* constant; NULL: will be signed */
 	bool must_sign;
 	int64_t started_ms;
@@ -63,6 +62,7 @@ static void end_message(struct session *s)
 	if (s->signer != NULL)
 		dkim_signer_free(s->signer);
 	s->signer = NULL;
+	keyring_release(&s->keys);
 	arena_free(s->msg);
 	s->msg = NULL;
 	s->fields = (struct field_list){0};
@@ -71,8 +71,7 @@ static void end_message(struct session *s)
 	s->header_ended = false;
 	s->unsigned_why = NULL;
 	s->must_sign = false;
-	s->keys = NULL;
-	s->nkeys = 0;
+	s->keys = (struct key_choice){0};
 }
 
 void session_free(struct session *s)
@@ -163,13 +162,14 @@ static void open_signer(struct session *s)
 	domain = policy_signing_domain(&s->authors, &s->unsigned_why);
 	if (domain == NULL)
 		return;
-	s->nkeys = keyring_find(s->app->keyring, domain, &s->keys);
-	if (s->nkeys == 0) {
-		s->unsigned_why = "no key for the author domain";
+	keyring_choose(s->app->keyring, s->msg, domain, clock_mono_ms(),
+		       &s->keys);
+	s->must_sign = s->keys.must_sign;
+	if (s->keys.n == 0) {
+		s->unsigned_why = s->keys.why;
 		return;
 	}
-	s->must_sign = true;
-	s->signer = dkim_signer_new(s->msg, &s->fields, s->keys, s->nkeys,
+	s->signer = dkim_signer_new(s->msg, &s->fields, s->keys.v, s->keys.n,
 				    clock_unix());
 	if (s->signer == NULL)
 		s->unsigned_why = "signature could not be opened";
@@ -253,7 +253,7 @@ static bool sign(struct session *s, struct slice *values, size_t *n)
 		s->unsigned_why = reason != NULL ? reason : "signing failed";
 		return false;
 	}
-	*n = s->nkeys;
+	*n = s->keys.n;
 	return true;
 }
 
@@ -278,21 +278,34 @@ static const char *explain_outbound(struct session *s, size_t nsigned)
 	strbuf_adds(&b, " signed=");
 	for (size_t i = 0; i < nsigned; i++)
 		strbuf_printf(&b, "%s%s/%s", i > 0 ? "," : "",
-			      s->keys[i].domain, s->keys[i].selector);
+			      s->keys.v[i].domain, s->keys.v[i].selector);
 	if (nsigned == 0)
 		strbuf_printf(&b, "no why=\"%s\"",
 			      s->unsigned_why != NULL ? s->unsigned_why : "");
 	return strbuf_cstr(&b);
 }
 
+/* What may break the signature on its way out. */
+static void warn_broken(struct session *s, struct session_outcome *ret)
+{
+	const char *what = dkim_signer_warning(s->signer);
+
+	if (what != NULL)
+		ret->warn = log_line(s, what);
+}
+
 static void finish_outbound(struct session *s, struct session_outcome *ret)
 {
-	struct slice *values = arena_array(s->msg, s->nkeys, sizeof(*values));
+	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
 	size_t n;
 	bool ok = sign(s, values, &n);
 
 	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
 	ret->log = log_line(s, explain_outbound(s, n));
+	if (s->keys.error != NULL)
+		ret->warn = log_line(s, s->keys.error);
+	else if (n > 0)
+		warn_broken(s, ret);
 	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
