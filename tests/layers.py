@@ -30,7 +30,7 @@ ALLOWED = {
 }
 FOREIGN = {
     r"libmilter/": "milter/milter.c milter/apply.c milter/milter.h",
-    r"spf2/": "spf/check.c",
+    r"spf2/": "spf/match.c",
     r"opendkim/": "dkim/hash.c",
     r"opendmarc/": "dmarc/second.c",
     r"libconfig\.h": "config/tree.c",
