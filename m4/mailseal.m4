@@ -41,3 +41,24 @@ AS_IF([test -n "$ms_missing"],
 	[AC_MSG_ERROR([missing libraries:$ms_missing_text
 or all at once: apt-get install$ms_missing])])
 ])
+
+dnl MS_FUZZ: libFuzzer counts the branches of every object; its main() goes
+dnl into the targets alone.
+AC_DEFUN([MS_FUZZ], [
+AC_MSG_CHECKING([whether $CC has libFuzzer])
+ms_save_flags="$CFLAGS"
+CFLAGS="$CFLAGS -fsanitize=fuzzer,address,undefined"
+AC_LINK_IFELSE([AC_LANG_SOURCE([
+#include <stddef.h>
+#include <stdint.h>
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{ return data == NULL && size > 0; }
+])],
+	[AC_MSG_RESULT([yes])],
+	[AC_MSG_RESULT([no])
+	 AC_MSG_ERROR([--enable-fuzz needs clang with libFuzzer: apt-get install clang-14 libclang-rt-14-dev, and CC=clang])])
+CFLAGS="$ms_save_flags"
+MS_CFLAGS="$MS_CFLAGS -fsanitize=fuzzer-no-link"
+FUZZ_LIBS=-fsanitize=fuzzer
+])

@@ -30,10 +30,10 @@ ALLOWED = {
 }
 FOREIGN = {
     r"libmilter/": "milter/milter.c milter/apply.c milter/milter.h",
-    r"spf2/": "spf/check.c",
+    r"spf2/": "spf/match.c",
     r"opendkim/": "dkim/hash.c",
     r"opendmarc/": "dmarc/second.c",
-    r"libconfig\.h": "config/load.c",
+    r"libconfig\.h": "config/tree.c",
     r"unbound.*\.h": "dns/unbound.c",
     r"event2?/|event\.h": "dns/unbound.c",
     r"openssl/": "crypto/openssl.c",

@@ -4,8 +4,8 @@
  * options.c holds the table (name, type, place in struct config, default,
  * range, one line of help): the only place where an option is described.  The
  * sample file, the man page and `mailseal check-config --defaults` are checked
- * against it.  load.c reads a file into a struct config.  Only load.c includes
- * libconfig.
+ * against it.  load.c reads a file into a struct config; loader.h names its
+ * helpers.  Only tree.c includes libconfig.
  */
 #ifndef MAILSEAL_CONFIG_CONFIG_H
 #define MAILSEAL_CONFIG_CONFIG_H

@@ -1,6 +1,6 @@
 /*
- * The option table, shared by options.c (which holds it) and load.c (which
- * reads by it).  Only for these two; others see config/config.h.
+ * The option table, shared by options.c (which holds it) and the files of
+ * loader.h (which read by it).  Only for these; others see config/config.h.
  *
  * Read-only, so any thread may use it.
  */

@@ -17,11 +17,13 @@
 #include "mail/domain.h"
 #include "mail/tagvalue.h"
 
-#define IDENTITY_MAX 512 /* RFC 5321 4.5.3.1: 64 + 1 + 255, and quoting */
-#define PLAIN_H_MAX  2000
-#define PLAIN_I_MAX  200
-#define DIGITS_TIME  12 /* RFC 6376 3.5 */
-#define DIGITS_L     76
+#define IDENTITY_MAX  512 /* RFC 5321 4.5.3.1: 64 + 1 + 255, and quoting */
+#define ALGORITHM_MAX 64
+#define B_MAX	      4096 /* base64; an RSA key of 16384 bits gives 2732 */
+#define PLAIN_H_MAX   2000
+#define PLAIN_I_MAX   200
+#define DIGITS_TIME   12 /* RFC 6376 3.5 */
+#define DIGITS_L      76
 
 struct reading {
 	struct arena *arena;
@@ -57,7 +59,8 @@ static const char *read_domain(struct reading *r, struct slice s)
 	return domain_canon(r->arena, s);
 }
 
-/* What is reported of a signature, be it good or not. */
+/* What is reported of a signature, be it good or not: bounded, because all of
+ * it is wire text. */
 static void read_labels(struct reading *r)
 {
 	struct dkim_result *ret = &r->s->result;
@@ -68,9 +71,11 @@ static void read_labels(struct reading *r)
 	if (tagvalue_get(&r->tags, "s", &v))
 		ret->selector = read_domain(r, v);
 	if (tagvalue_get(&r->tags, "b", &v))
-		ret->b = without_fws(r->arena, v);
-	(void)tagvalue_get(&r->tags, "a", &ret->algorithm);
-	(void)tagvalue_get(&r->tags, "i", &ret->identity);
+		ret->b = slice_first(without_fws(r->arena, v), B_MAX);
+	if (tagvalue_get(&r->tags, "a", &v) && v.n <= ALGORITHM_MAX)
+		ret->algorithm = v;
+	if (tagvalue_get(&r->tags, "i", &v) && v.n <= IDENTITY_MAX)
+		ret->identity = v;
 }
 
 static bool check_required(struct reading *r)
@@ -162,12 +167,13 @@ static bool read_names(struct reading *r)
 static bool read_identity(struct reading *r)
 {
 	struct dkim_signature *s = r->s;
-	struct slice i = s->result.identity;
-	ptrdiff_t at = slice_rchr(i, '@');
+	struct slice i;
+	ptrdiff_t at;
 
 	s->identity_domain = s->result.domain;
-	if (i.p == NULL)
+	if (!tagvalue_get(&r->tags, "i", &i))
 		return true;
+	at = slice_rchr(i, '@');
 	if (i.n > IDENTITY_MAX || at < 0) {
 		s->result.identity = (struct slice){NULL, 0};
 		return bad(r, "bad i=");
@@ -264,7 +270,8 @@ static bool read_hashes(struct reading *r)
 	    !base64_decode(r->arena, v, &s->body_hash) ||
 	    s->body_hash.n != SHA256_LEN)
 		return bad(r, "bad bh=");
-	if (!base64_decode(r->arena, s->result.b, &s->sig) || s->sig.n == 0)
+	if (s->result.b.n >= B_MAX ||
+	    !base64_decode(r->arena, s->result.b, &s->sig) || s->sig.n == 0)
 		return bad(r, "bad b=");
 	return true;
 }

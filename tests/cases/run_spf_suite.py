@@ -2,8 +2,9 @@
 """The RFC 7208 suite of the openspf community, against tests/unit/spf_suite.
 
 MAILSEAL_SUITES names the directory that holds rfc7208-tests.yml; without it
-the test is skipped.  Each scenario's zone data becomes a zone file, and all
-of its cases go through one run of the helper.
+the test is skipped (our own cases are in spf*.table).  Each scenario's zone
+data becomes a zone file, all of its cases go through one run of the helper,
+and each case is one line of the result.
 """
 import os
 import subprocess
@@ -119,30 +120,36 @@ def run_scenario(tap, helper, scenario, zone):
         if not tests:
             continue
         write_zone(zone, zonedata, spaces)
-        lines = run_helper(helper, zone, [c for _, c in tests])
-        tap.is_(len(lines), len(tests), scenario["description"])
-        for (name, case), line in zip(tests, lines):
-            compare(tap, name, case, line)
+        lines, errors = run_helper(helper, zone, [c for _, c in tests])
+        for i, (name, case) in enumerate(tests):
+            name = f"{scenario['description']}: {name}"
+            if i < len(lines):
+                compare(tap, name, case, lines[i])
+            else:
+                tap.ok(False, name, "no answer", errors)
 
 
 def run_helper(helper, zone, cases):
-    text = "".join(f"{c['host']}\t{c.get('helo', '')}\t{c['mailfrom']}\n"
-                   for c in cases)
-    done = subprocess.run([helper, zone], input=text.encode("utf-8"),
+    """The helper's lines (fewer when it died) and what it said."""
+    text = "".join("\t".join((zone, "mailfrom", c["host"], c.get("helo", ""),
+                              c["mailfrom"])) + "\n" for c in cases)
+    done = subprocess.run([helper], input=text.encode("utf-8"),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=120, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
-    return done.stdout.decode("ascii").splitlines()
+    lines = done.stdout.decode("ascii").splitlines()
+    # whoever answered last did not end orderly
+    return (lines if done.returncode == 0 else lines[:-1],
+            done.stderr.decode("utf-8", "replace"))
 
 
 def compare(tap, name, case, line):
-    result, explanation = line.split("\t", 1)
+    result, explanation = line.split("\t")[:2]
     wanted = case["result"]
     if not isinstance(wanted, list):
         wanted = [wanted]
     good = result in wanted
-    if "explanation" in case and result == "fail":
+    if "explanation" in case:
+        # ours has no default text
         text = case["explanation"]
         good = good and explanation == ("" if text == "DEFAULT" else text)
     tap.ok(good, name, f"got {line!r}",
@@ -150,24 +157,32 @@ def compare(tap, name, case, line):
            case.get("comment", ""))
 
 
-def main():
+def read_suite():
     directory = os.environ.get("MAILSEAL_SUITES")
     if not directory:
-        skip_all("MAILSEAL_SUITES is not set")
+        skip_all("MAILSEAL_SUITES is not set: no rfc7208-tests.yml")
     try:
         import yaml
     except ImportError:
         skip_all("no python3-yaml")
+    with open(os.path.join(directory, "rfc7208-tests.yml"),
+              encoding="utf-8") as suite:
+        return list(yaml.safe_load_all(suite))
+
+
+def main():
+    scenarios = read_suite()
     helper = os.path.join(os.environ.get("MAILSEAL_BUILDDIR", "."),
                           "tests/unit/spf_suite")
     tap = Tap()
-    path = os.path.join(directory, "rfc7208-tests.yml")
-    with open(path, encoding="utf-8") as suite, \
-            tempfile.TemporaryDirectory() as work:
-        for scenario in yaml.safe_load_all(suite):
+    with tempfile.TemporaryDirectory() as work:
+        for scenario in scenarios:
             with tap.group(scenario["description"]):
                 run_scenario(tap, helper, scenario,
                              os.path.join(work, "zone"))
+    cases = sum(len(s["tests"]) for s in scenarios)
+    tap.note(f"{tap.count - tap.failed} of {cases} cases are right")
+    tap.is_(tap.count, cases, "every case of the suite was counted")
     tap.done()
 
 

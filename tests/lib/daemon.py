@@ -33,15 +33,18 @@ def quote(text):
 
 def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
                 listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
-                extra=""):
-    """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs."""
+                resolver=None, extra=""):
+    """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs;
+    `resolver`: what stands in that group in place of the zone file."""
+    if resolver is None:
+        resolver = f"zone_file = {quote(zone_file)};"
     nets = [", ".join(quote(n) for n in v) for v in (internal, sign)]
     lines = [f"socket = {quote('unix:' + socket_path)};",
              'socket_mode = "0666";',
              f"authserv_id = {quote(authserv_id)};",
              'user = "";',
              'log = { target = "stderr"; };',
-             f"resolver = {{ zone_file = {quote(zone_file)}; }};",
+             f"resolver = {{ {resolver} }};",
              f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; }};"]
     if listeners:
         rows = ", ".join(f"{{ name = {quote(n)}; direction = {quote(d)}; }}"

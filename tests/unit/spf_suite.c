@@ -1,11 +1,15 @@
 /*
- * Runs SPF checks from standard input against a zone file: the helper of
- * tests/cases/run_spf_suite.py.
+ * Runs SPF checks from standard input: the helper of run_spf_cases.py and
+ * run_spf_suite.py in tests/cases.  Each line of input
  *
- *     spf_suite ZONE-FILE < "ip TAB helo TAB mailfrom" lines
+ *	ZONE-FILE  CHECK  CLIENT  HELO  SENDER
  *
- * prints "result TAB explanation" for each line: the MAIL FROM check, which
- * is the HELO identity when mailfrom is empty.
+ * (with a TAB between them) is one check, "mailfrom" or "helo", against a
+ * zone of its own, and makes one line of output
+ *
+ *	RESULT  EXPLANATION  MECHANISM  REASON  DOMAIN  TERMS  VOIDS  QUERIES
+ *
+ * An empty SENDER is the null path.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,46 +35,61 @@ static struct addr_path sender_of(struct arena *a, struct slice s)
 	return p;
 }
 
-static void run(struct dns *d, struct slice line)
+static const char *shown(const char *s)
 {
-	struct arena *a = arena_new();
-	struct dns_budget *b = dns_budget_new(d, 10000, 200);
-	struct spf_query q = {.receiver = "receiver.example", .now = 1};
-	struct spf_result r;
-
-	if (!ip_parse(slice_cut(&line, '\t'), &q.client))
-		exit(2);
-	q.helo = slice_cut(&line, '\t');
-	q.sender = sender_of(a, line);
-	spf_prefetch(a, b, &q);
-	spf_check_mailfrom(a, b, &q, &r);
-	printf("%s\t%s\n", spf_status_name(r.status),
-	       r.explanation != NULL ? r.explanation : "");
-	if (getenv("SPF_SUITE_VERBOSE") != NULL)
-		fprintf(stderr, "# %s: %s %s\n", r.domain, r.mechanism,
-			r.reason);
-	dns_budget_free(b);
-	arena_free(a);
+	return s != NULL ? s : "";
 }
 
-int main(int argc, char **argv)
+static void check(struct arena *a, struct dns *d, bool helo,
+		  const struct spf_query *q)
+{
+	struct dns_budget *b = dns_budget_new(d, 10000, 200);
+	struct spf_result r;
+
+	spf_prefetch(a, b, q);
+	if (helo)
+		spf_check_helo(a, b, q, &r);
+	else
+		spf_check_mailfrom(a, b, q, &r);
+	printf("%s\t%s\t%s\t%s\t%s\t%u\t%u\t%u\n", spf_status_name(r.status),
+	       shown(r.explanation), shown(r.mechanism), shown(r.reason),
+	       shown(r.domain), r.terms, r.voids, dns_budget_queries(b));
+	dns_budget_free(b);
+}
+
+static bool run(struct slice line)
 {
 	struct arena *a = arena_new();
 	struct dns_options o = {.query_timeout_ms = 1000};
-	const char *err = "usage: spf_suite ZONE-FILE";
+	struct spf_query q = {.receiver = "receiver.example",
+			      .now = 1234567890};
+	const char *err = "not a client address";
 	struct dns *d = NULL;
-	char line[4096];
+	bool helo;
 
-	o.zone_file = argc == 2 ? argv[1] : NULL;
-	if (o.zone_file != NULL)
+	o.zone_file = slice_cstr(a, slice_cut(&line, '\t'));
+	helo = slice_eq(slice_cut(&line, '\t'), SLICE("helo"));
+	if (ip_parse(slice_cut(&line, '\t'), &q.client))
 		d = dns_new(a, &o, &err);
 	if (d == NULL) {
-		fprintf(stderr, "%s\n", err);
-		return 2;
+		fprintf(stderr, "spf_suite: %s\n", err);
+		arena_free(a);
+		return false;
 	}
-	while (fgets(line, sizeof(line), stdin) != NULL)
-		run(d, (struct slice){line, strcspn(line, "\n")});
+	q.helo = slice_cut(&line, '\t');
+	q.sender = sender_of(a, line);
+	check(a, d, helo, &q);
 	dns_free(d);
 	arena_free(a);
+	return true;
+}
+
+int main(void)
+{
+	char line[4096];
+
+	while (fgets(line, sizeof(line), stdin) != NULL)
+		if (!run((struct slice){line, strcspn(line, "\n")}))
+			return 2;
 	return 0;
 }

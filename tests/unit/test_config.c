@@ -88,6 +88,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c->nlisteners, 0);
 	assert_int_equal(c->outbound.signature_lifetime, 1209600);
 	assert_int_equal(c->outbound.ndomains, 0);
+	assert_int_equal(c->inbound.iprev, false);
+	assert_int_equal(c->inbound.received_spf, false);
 	config_free(c);
 	config_free(NULL);
 }
@@ -144,6 +146,7 @@ static void test_values(void **state)
 			 "query_timeout = 100L; }\n"
 			 "networks = { internal = [ ];\n"
 			 "sign = [ \"192.0.2.0/24\" ]; };\n"
+			 "inbound = { iprev = true; received_spf = false; }\n"
 			 "listeners = ( { name = \"sub\"; direction = "
 			 "\"outbound\"; },\n"
 			 "{ name = \"off\"; direction = \"none\"; } );\n"
@@ -167,6 +170,8 @@ static void test_values(void **state)
 	assert_int_equal(c->resolver.query_timeout, 100);
 	assert_int_equal(c->networks.internal.n, 0);
 	assert_int_equal(c->networks.sign.v[0].bits, 24);
+	assert_int_equal(c->inbound.iprev, true);
+	assert_int_equal(c->inbound.received_spf, false);
 	assert_int_equal(c->nlisteners, 2);
 	assert_string_equal(c->listeners[0].name, "sub");
 	assert_int_equal(c->listeners[0].direction, DIRECTION_OUTBOUND);
@@ -177,7 +182,7 @@ static void test_values(void **state)
 	assert_string_equal(c->outbound.domains[0].keys[0].selector, "s1");
 	assert_string_equal(c->outbound.domains[0].keys[0].file, key);
 	assert_string_equal(c->outbound.domains[0].keys[0].source,
-			    arena_printf(w->arena, "%s:14", w->path));
+			    arena_printf(w->arena, "%s:15", w->path));
 	config_free(c);
 }
 
@@ -245,6 +250,15 @@ static const struct {
 	 "min_rsa_bits is above", "2048"},
 	{ID "limits = { field_size = 65536; header_size = 20000; };", 0,
 	 "field_size is above", "20000"},
+	{ID "inbound = { iprev = 1; };", 2, "wrong type", "true or false"},
+	{ID "inbound = { received_spf = \"yes\"; };", 2, "\"yes\"",
+	 "true or false"},
+	{ID "inbound = { iprev = [ true ]; };", 2, "wrong type",
+	 "true or false"},
+	{ID "resolver = { recursion = true; servers = [ \"192.0.2.1\" ]; };", 0,
+	 "resolver.recursion asks no resolver.servers", "remove one"},
+	{ID "resolver = { dnssec = true; trust_anchor = \"\"; };", 0,
+	 "resolver.dnssec needs resolver.trust_anchor", "give the file"},
 	{ID "listeners = \"x\";", 2, "wrong type|will not do", "direction"},
 	{ID "listeners = ( 1 );", 2, "wrong type", "direction"},
 	{ID "listeners = ( { name = \"a\"; } );", 2, "\"direction\" is missing",
@@ -346,8 +360,9 @@ static void test_all_mistakes(void **state)
 	assert_int_equal(count(strbuf_slice(&w->errors), '\n'), 6);
 }
 
-/* The numbers at the edge of an int are not damaged. */
-static void test_numbers_that_fit(void **state)
+/* The numbers at the edge of an int are not damaged, and what would be a
+ * mistake with another option is none alone. */
+static void test_what_fits(void **state)
 {
 	static const char *const texts[] = {
 		"outbound = { signature_lifetime = 31536000; };",
@@ -357,6 +372,8 @@ static void test_numbers_that_fit(void **state)
 		"/* 99999999999 \" */ shutdown_timeout = 20; // "
 		"9999999999999\n",
 		"user = \"\\\\\"; shutdown_timeout = 300;",
+		"resolver = { recursion = true; servers = [ ]; };",
+		"resolver = { dnssec = false; trust_anchor = \"\"; };",
 	};
 	struct world *w = *state;
 
@@ -442,7 +459,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mistakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_mistakes, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_numbers_that_fit, setup,
+		cmocka_unit_test_setup_teardown(test_what_fits, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_include, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),

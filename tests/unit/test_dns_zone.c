@@ -580,6 +580,33 @@ static void test_cache_bound(void **state)
 	dns_cache_free(c);
 }
 
+/* RFC 1035 3.5; RFC 3596 2.5, whose example is the first of IPv6. */
+static void test_reverse_name(void **state)
+{
+	static const struct {
+		const char *ip, *name;
+	} rows[] = {
+		{"192.0.2.1", "1.2.0.192.in-addr.arpa"},
+		{"255.0.10.100", "100.10.0.255.in-addr.arpa"},
+		{"::ffff:192.0.2.1", "1.2.0.192.in-addr.arpa"},
+		{"4321:0:1:2:3:4:567:89ab",
+		 "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0."
+		 "1.2.3.4.ip6.arpa"},
+		{"::1", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+			"0.0.0.0.0.0.ip6.arpa"},
+	};
+	struct arena *a = arena_new();
+	struct ip ip;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(ip_parse(slice_of(rows[i].ip), &ip));
+		assert_string_equal(dns_reverse_name(a, &ip), rows[i].name);
+	}
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +621,7 @@ int main(void)
 		cmocka_unit_test(test_wire_damage),
 		cmocka_unit_test(test_cache_lifetime),
 		cmocka_unit_test(test_cache_bound),
+		cmocka_unit_test(test_reverse_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,30 @@
+# Runs fuzz targets one after another: run.sh SRC SECONDS TARGET...
+# SRC: tests/fuzz of the source tree, which is only read.  What is found goes
+# to fuzz-work/ in the build tree: a corpus for each target, and inputs that
+# failed (crash-..., timeout-..., oom-..., leak-...).
+src=$1
+seconds=$2
+shift 2
+if ! strings "$1" 2> /dev/null | grep -q max_total_time; then
+	echo "these targets have no libFuzzer:" \
+		"configure with --enable-fuzz CC=clang" >&2
+	exit 1
+fi
+status=0
+for target in "$@"; do
+	name=$(basename "$target")
+	work=fuzz-work/$name
+	mkdir -p "$work"
+	set -- -max_total_time="$seconds" -max_len=2048 -timeout=10 \
+		-rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
+		-artifact_prefix="fuzz-work/$name-"
+	[ ! -e "$src/dict/$name.dict" ] || set -- "$@" \
+		-dict="$src/dict/$name.dict"
+	echo "== $name"
+	"./$target" "$@" "$work" "$src/seeds/$name" \
+		2> "fuzz-work/$name.log" || status=1
+	tail -n 60 "fuzz-work/$name.log" |
+		grep -E 'cov:|ERROR|SUMMARY|not true|^stat::|Test unit' |
+		tail -n 12
+done
+exit $status
