@@ -1,25 +1,29 @@
 /*
  * Reads the options that are lists of groups: listeners, and the domains to
- * sign for with their keys.  Key files must exist; they are not opened.
+ * sign for; their keys are read by keys.c.
  */
 #include "config/loader.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "mail/domain.h"
 
-static const char *source_of(struct loader *l, const struct config_node *s)
+const char *config_source_of(struct loader *l, const struct config_node *s)
 {
 	return arena_printf(l->arena, "%s:%u", s->file, s->line);
 }
 
-/* Is `g` a group with all the members of `names` and no others? */
-static bool check_members(struct loader *l, const struct config_node *g,
+static bool is_one_of(const char *const *names, const char *name)
+{
+	while (*names != NULL && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+bool config_check_members(struct loader *l, const struct config_node *g,
 			  const struct config_option *o,
-			  const char *const *names)
+			  const char *const *names, const char *const *optional)
 {
 	size_t before = l->mistakes;
 
@@ -34,11 +38,8 @@ static bool check_members(struct loader *l, const struct config_node *g,
 					config_option_wants(l->arena, o));
 	for (size_t i = 0; i < g->n; i++) {
 		const struct config_node *m = &g->v[i];
-		size_t j = 0;
 
-		while (names[j] != NULL && strcmp(names[j], m->name) != 0)
-			j++;
-		if (names[j] == NULL)
+		if (!is_one_of(names, m->name) && !is_one_of(optional, m->name))
 			config_complain(l, m, "%s: unknown key \"%s\"; give %s",
 					o->name, config_shown(l, m->name),
 					config_option_wants(l->arena, o));
@@ -46,8 +47,7 @@ static bool check_members(struct loader *l, const struct config_node *g,
 	return l->mistakes == before;
 }
 
-/* The text of a member, or NULL and a message when it is no string or empty. */
-static const char *member_text(struct loader *l, const struct config_node *g,
+const char *config_member_text(struct loader *l, const struct config_node *g,
 			       const struct config_option *o, const char *name)
 {
 	const struct config_node *m = config_node_member(g, name);
@@ -61,12 +61,12 @@ static const char *member_text(struct loader *l, const struct config_node *g,
 	return NULL;
 }
 
-/* The same for a domain or selector, canonical. */
-static const char *member_domain(struct loader *l, const struct config_node *g,
+const char *config_member_domain(struct loader *l,
+				 const struct config_node *g,
 				 const struct config_option *o,
 				 const char *name)
 {
-	const char *text = member_text(l, g, o, name);
+	const char *text = config_member_text(l, g, o, name);
 	const char *v;
 
 	if (text == NULL)
@@ -89,12 +89,13 @@ static void read_listener(struct loader *l, const struct config_node *g,
 	/* In the order of enum direction. */
 	static const char *const words[] = {"auto", "inbound", "outbound",
 					    "none", NULL};
+	static const char *const none[] = {NULL};
 	const struct config_node *m;
 	int i;
 
-	if (!check_members(l, g, o, members))
+	if (!config_check_members(l, g, o, members, none))
 		return;
-	ret->name = member_text(l, g, o, "name");
+	ret->name = config_member_text(l, g, o, "name");
 	m = config_node_member(g, "direction");
 	i = config_word_index(m, words);
 	if (i < 0)
@@ -130,70 +131,29 @@ void config_read_listeners(struct loader *l, const struct config_node *s,
 		read_listener(l, &s->v[i], o, &c->listeners[i]);
 }
 
-static void check_key_file(struct loader *l, const struct config_node *s,
-			   const struct config_option *o, const char *file)
+/* "example.com" or "*.example.com": every domain below it. */
+static const char *read_author_domain(struct loader *l,
+				      const struct config_node *g,
+				      const struct config_option *o,
+				      const char **below)
 {
-	struct stat st;
+	const struct config_node *m = config_node_member(g, "domain");
+	struct slice text = slice_of(m->text);
+	const char *v;
 
-	if (file[0] != '/')
-		config_complain(
-			l, s,
-			"%s: key file \"%s\" must be an absolute path; put "
-			"its directory in front",
-			o->name, config_shown(l, file));
-	else if (stat(file, &st) != 0)
-		config_complain(
-			l, s,
-			"%s: key file %s: %s; make it with mailseal key new, "
-			"or correct the path",
-			o->name, config_shown(l, file), strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		config_complain(
-			l, s,
-			"%s: key file %s is no regular file; give the path "
-			"of a private key",
-			o->name, config_shown(l, file));
-}
-
-static void read_key(struct loader *l, const struct config_node *g,
-		     const struct config_option *o, struct config_key *ret)
-{
-	static const char *const members[] = {"selector", "file", NULL};
-
-	ret->source = source_of(l, g);
-	if (!check_members(l, g, o, members))
-		return;
-	ret->selector = member_domain(l, g, o, "selector");
-	ret->file = member_text(l, g, o, "file");
-	if (ret->file != NULL)
-		check_key_file(l, config_node_member(g, "file"), o, ret->file);
-}
-
-static void read_keys(struct loader *l, const struct config_node *s,
-		      const struct config_option *o, struct config_domain *d)
-{
-	if (s->type != CONFIG_NODE_LISTING || s->n == 0) {
-		config_complain(l, s, "%s: keys must name a key; give %s",
-				o->name, config_option_wants(l->arena, o));
-		return;
+	*below = NULL;
+	if (!slice_starts(text, "*."))
+		return config_member_domain(l, g, o, "domain");
+	v = domain_canon(l->arena, slice_from(text, 2));
+	if (v != NULL && domain_labels(v) > 1) {
+		*below = v;
+		return arena_printf(l->arena, "*.%s", v);
 	}
-	d->nkeys = s->n;
-	d->keys = arena_array(l->arena, d->nkeys, sizeof(*d->keys));
-	for (size_t i = 0; i < d->nkeys; i++) {
-		const struct config_node *g = &s->v[i];
-		struct config_key *k = &d->keys[i];
-
-		read_key(l, g, o, k);
-		for (size_t j = 0; j < i; j++)
-			if (k->selector != NULL &&
-			    d->keys[j].selector != NULL &&
-			    strcmp(d->keys[j].selector, k->selector) == 0)
-				config_complain(
-					l, g,
-					"%s: selector %s stands here twice; "
-					"remove one",
-					o->name, k->selector);
-	}
+	config_complain(l, m,
+			"%s: domain \"%s\" is no domain name with two labels "
+			"or more after \"*.\"",
+			o->name, config_shown(l, m->text));
+	return NULL;
 }
 
 static void read_domain(struct loader *l, const struct config_node *g,
@@ -201,12 +161,15 @@ static void read_domain(struct loader *l, const struct config_node *g,
 			struct config_domain *ret)
 {
 	static const char *const members[] = {"domain", "keys", NULL};
+	static const char *const none[] = {NULL};
+	const char *below;
 
-	ret->source = source_of(l, g);
-	if (!check_members(l, g, o, members))
+	ret->source = config_source_of(l, g);
+	if (!config_check_members(l, g, o, members, none))
 		return;
-	ret->domain = member_domain(l, g, o, "domain");
-	read_keys(l, config_node_member(g, "keys"), o, ret);
+	ret->domain = read_author_domain(l, g, o, &below);
+	config_read_keys(l, config_node_member(g, "keys"), o,
+			 below != NULL ? below : ret->domain, ret);
 }
 
 static int by_domain(const void *a, const void *b)

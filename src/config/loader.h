@@ -87,6 +87,29 @@ void config_read_listeners(struct loader *l, const struct config_node *s,
 			   const struct config_option *o);
 void config_read_domains(struct loader *l, const struct config_node *s,
 			 const struct config_option *o);
+/* keys.c: the keys of a domain; `signing_domain` is their d= unless they say
+ * otherwise. */
+void config_read_keys(struct loader *l, const struct config_node *s,
+		      const struct config_option *o,
+		      const char *signing_domain, struct config_domain *d);
+
+/* ---- lists.c: groups ---- */
+/* "file:line", to be kept. */
+const char *config_source_of(struct loader *l, const struct config_node *s);
+/* Is `g` a group with all the members of `names`, perhaps some of `optional`,
+ * and no others? */
+bool config_check_members(struct loader *l, const struct config_node *g,
+			  const struct config_option *o,
+			  const char *const *names,
+			  const char *const *optional);
+/* The text of a member, or NULL and a message when it is no string or empty. */
+const char *config_member_text(struct loader *l, const struct config_node *g,
+			       const struct config_option *o, const char *name);
+/* The same for a domain or selector, canonical. */
+const char *config_member_domain(struct loader *l,
+				 const struct config_node *g,
+				 const struct config_option *o,
+				 const char *name);
 /* The position of a string node in `words`, which end with NULL; or -1. */
 int config_word_index(const struct config_node *s, const char *const *words);
 
