@@ -163,14 +163,15 @@ static void block_signals(sigset_t *set)
 
 /* Everything that may need root; -1 and messages on failure. */
 static int prepare(const struct config *c, struct app **app,
-		   struct strbuf *errors)
+		   struct strbuf *errors, struct strbuf *warnings)
 {
 	const char *err;
 	int fd;
 
-	*app = app_new(c, errors);
+	*app = app_new(c, errors, warnings);
 	if (*app == NULL)
 		return -1;
+	fputs(strbuf_cstr(warnings), stderr);
 	fd = listen_open(c->arena, c->socket, c->socket_mode, c->socket_group,
 			 &err);
 	if (fd < 0)
@@ -178,8 +179,18 @@ static int prepare(const struct config *c, struct app **app,
 	return fd;
 }
 
+static void log_lines(struct slice text)
+{
+	while (text.n > 0) {
+		struct slice line = slice_cut(&text, '\n');
+
+		log_warn("%.*s", (int)line.n, line.p);
+	}
+}
+
 /* From here on messages go to the log. */
-static int run(struct app *app, const sigset_t *signals, int fd)
+static int run(struct app *app, const sigset_t *signals, int fd,
+	       struct slice warnings)
 {
 	const struct config *c = app->config;
 	struct strbuf errors;
@@ -187,6 +198,8 @@ static int run(struct app *app, const sigset_t *signals, int fd)
 
 	log_open("mailseald", (enum log_target)c->log.target,
 		 (enum log_level)c->log.level);
+	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
+		log_lines(warnings);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
 	if (app_start(app, &errors))
 		return serve(app, signals, fd);
@@ -199,10 +212,12 @@ static int start(const struct options *o, const struct config *c,
 		 struct strbuf *errors)
 {
 	struct app *app = NULL;
+	struct strbuf warnings;
 	sigset_t signals;
-	int fd = prepare(c, &app, errors);
-	int status = EX_CONFIG;
+	int status = EX_CONFIG, fd;
 
+	strbuf_init(&warnings, c->arena, ERRORS_MAX);
+	fd = prepare(c, &app, errors, &warnings);
 	if (fd >= 0) {
 		block_signals(&signals);
 		if (!drop_privileges(c->user, errors))
@@ -211,7 +226,8 @@ static int start(const struct options *o, const struct config *c,
 			strbuf_printf(errors, "cannot become a daemon: %s\n",
 				      strerror(errno));
 		else
-			status = run(app, &signals, fd);
+			status = run(app, &signals, fd,
+				     strbuf_slice(&warnings));
 	}
 	app_free(app);
 	return status;

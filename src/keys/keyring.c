@@ -182,7 +182,8 @@ bool keyring_ready(struct keyring *k, struct strbuf *errors)
 	size_t start = 0;
 	bool ok = true;
 
-	qsort(k->rows, k->n, sizeof(*k->rows), by_domain);
+	if (k->n > 0)
+		qsort(k->rows, k->n, sizeof(*k->rows), by_domain);
 	k->ndomains = 0;
 	for (size_t i = 0; i < k->n; i++) {
 		if (i == 0 || strcmp(k->rows[i].entry.domain,
