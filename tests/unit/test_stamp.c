@@ -21,6 +21,8 @@ static void test_removal(void **state)
 {
 	struct arena *a = arena_new();
 	struct own_fields l = {0};
+	struct client_facts client = {0};
+	struct envelope_facts envelope = {0};
 	struct results r = {0};
 	struct verdict v = {0};
 	struct edits e;
@@ -31,7 +33,7 @@ static void test_removal(void **state)
 	add(a, &l, "authentication-results", " other.example; spf=pass");
 	add(a, &l, "Authentication-Results", " \"MX.Example.NET.\" 1; none");
 	add(a, &l, "Authentication-Results", " old.example.net; dmarc=pass");
-	stamp_inbound(a, &env, &l, &r, &v, &e);
+	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);
 	assert_int_equal(e.n, 4);
 	assert_int_equal(e.v[0].kind, EDIT_DELETE);
 	assert_int_equal(e.v[0].index, 4);
