@@ -487,6 +487,48 @@ static void test_loopback(void **state)
 		}
 }
 
+/* 5: a mapped client is an IPv4 client, whoever made the address. */
+static void test_mapped_client(void **state)
+{
+	static const char mapped[] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1";
+	struct spf_query q = {
+		.client = {.family = IP_V6},
+		.helo = SLICE("helo.example"),
+		.sender = {.local = SLICE("u"), .domain = "d.example"},
+	};
+	struct spf_result r;
+	struct world w;
+
+	(void)state;
+	memcpy(q.client.b, mapped, 16);
+	world_open(&w,
+		   "d.example TXT \"v=spf1 -ip6:::/0 ip4:192.0.2.1 -all\"\n",
+		   10);
+	spf_check_mailfrom(w.arena, w.budget, &q, &r);
+	check_status(&r, SPF_STATUS_PASS, "mapped client");
+	world_close(&w);
+}
+
+/* 11.5.2: HELO and local-part come from the wire as they are; what an
+ * explanation makes of them is printable. */
+static void test_hostile_explanation(void **state)
+{
+	struct spf_result r;
+	struct world w;
+
+	(void)state;
+	world_open(&w,
+		   "d.example TXT \"v=spf1 -all exp=x.example\"\n"
+		   "x.example TXT \"%{l}|%{h}|%{H}\"\n",
+		   10);
+	r = check_from(&w, "192.0.2.1", SLICE("a\r\nX: y"),
+		       SLICE("h\x7f\x1b[2J\0\xff"));
+	check_status(&r, SPF_STATUS_FAIL, "hostile HELO");
+	assert_string_equal(r.explanation,
+			    "a??X: y|h??[2J??|h%7F%1B%5B2J%00%FF");
+	world_close(&w);
+}
+
 /* What goes to standard output or error while `run` runs. */
 static off_t bytes_printed(void (*run)(void **))
 {
@@ -533,6 +575,8 @@ int main(void)
 		cmocka_unit_test(test_no_abort_without_answer),
 		cmocka_unit_test(test_names_of_the_front_end),
 		cmocka_unit_test(test_loopback),
+		cmocka_unit_test(test_mapped_client),
+		cmocka_unit_test(test_hostile_explanation),
 		cmocka_unit_test(test_silent),
 	};
 
