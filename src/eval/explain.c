@@ -31,10 +31,11 @@ static void add_spf(struct strbuf *b, const char *key,
 		/* The same for both identities: once will do. */
 		if (s->identity == SPF_IDENTITY_MAILFROM && s->reason != NULL)
 			strbuf_printf(b, "(%s)", s->reason);
-	} else
-		strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
-			      s->domain != NULL ? ":" : "",
-			      s->domain != NULL ? s->domain : "");
+		return;
+	}
+	strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
+		      s->domain != NULL ? ":" : "",
+		      s->domain != NULL ? s->domain : "");
 }
 
 static void add_iprev(struct strbuf *b, const struct iprev_result *i)
