@@ -255,6 +255,8 @@ static void test_empty_things(void **state)
 		"From: a@d.example\r\nTo: \r\n \r\nSubject:\r\n",
 		"To:\r\nTo:\r\nTo:\r\nFrom: a@d.example\r\n",
 		"From:\r\n",
+		/* libopendkim refuses a tab before the colon */
+		"From \t: a@d.example\r\nTo\t:\r\nSubject\t: s\r\n",
 	};
 
 	for (size_t i = 0; i < LENGTH(fields) * 4; i++) {
