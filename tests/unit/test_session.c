@@ -36,7 +36,8 @@ static const char config_text[] =
 	"resolver = { zone_file = \"%s/zone\"; };\n"
 	"networks = { sign = [ \"198.51.100.0/24\" ]; };\n"
 	"inbound = { iprev = true; received_spf = true; };\n"
-	"listeners = ( { name = \"quiet\"; direction = \"none\"; } );\n"
+	"listeners = ( { name = \"quiet\"; direction = \"none\"; },\n"
+	"{ name = \"in\"; direction = \"inbound\"; } );\n"
 	"outbound = { domains = ( { domain = \"example.com\"; keys = ( "
 	"{ selector = \"s1\"; file = \"%s/key\"; } ); } ); };\n";
 
@@ -162,6 +163,11 @@ static const struct row {
 	 true,
 	 false,
 	 "dmarc=fail"},
+	{"sendmail(1), to be verified: no address to check",
+	 {"127.0.0.1", "in", "a@example.com", "", " a@example.com", true},
+	 true,
+	 false,
+	 " spf=skipped(local submission) "},
 	{"two author domains are not signed",
 	 {"203.0.113.1", "smtp", "<a@example.com>", "u",
 	  " a@example.com, b@other.example", false},
@@ -229,6 +235,7 @@ static void test_nothing_but_the_end(void **state)
 	assert_int_equal(o.action, VERDICT_ACCEPT);
 	assert_non_null(strstr(o.log, "NOQUEUE"));
 	assert_non_null(strstr(o.log, "dmarc=permerror"));
+	assert_non_null(strstr(o.log, " spf=skipped(client address unknown)"));
 	session_free(s);
 }
 
