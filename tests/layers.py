@@ -12,13 +12,14 @@ BUILD = os.environ.get("MAILSEAL_BUILDDIR", ".")
 sys.path.insert(0, os.path.join(SRC, "tests", "lib"))
 from tap import Tap  # noqa: E402  pylint: disable=wrong-import-position
 
-EVAL = "eval spf dkim dmarc keys dns crypto mail base"
+EVAL = "eval spf iprev dkim dmarc keys dns crypto mail base"
 ALLOWED = {
     "base": "base",
     "mail": "mail base",
     "crypto": "crypto base",
     "dns": "dns mail base",
     "spf": "spf dns mail base",
+    "iprev": "iprev dns mail base",
     "dkim": "dkim crypto dns mail base",
     "dmarc": "dmarc spf dkim dns mail base",
     "keys": "keys dkim crypto mail base",
@@ -34,7 +35,7 @@ FOREIGN = {
     r"opendkim/": "dkim/hash.c",
     r"opendmarc/": "dmarc/second.c",
     r"libconfig\.h": "config/tree.c",
-    r"unbound.*\.h": "dns/unbound.c",
+    r"unbound.*\.h": "dns/unbound.c dns/context.c",
     r"event2?/|event\.h": "dns/unbound.c",
     r"openssl/": "crypto/openssl.c",
     r"idn2\.h": "mail/domain.c",

@@ -32,6 +32,9 @@
 #define TTL_UNKNOWN UINT32_MAX
 
 const char dns_reason_timeout[] = "time-out";
+const char dns_reason_outage[] = "DNS servers do not answer";
+const char dns_reason_waiting[] = "too many sessions wait for the DNS";
+const char dns_reason_pending[] = "too many DNS questions at once";
 static const char reason_malformed[] = "malformed DNS answer";
 
 struct block {
@@ -319,6 +322,27 @@ static bool name_eq(const struct wire_name *a, const struct wire_name *b)
 	return a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
 
+/* Is it the name of the question?  That is in lower case, too. */
+static bool name_is(const struct wire_name *name, const char *text)
+{
+	size_t at = 0, left = strlen(text);
+
+	while (at < name->n && name->b[at] != 0) {
+		size_t len = name->b[at++];
+		if (len > left || memcmp(text, name->b + at, len) != 0 ||
+		    memchr(text, '.', len) != NULL)
+			return false;
+		at += len;
+		text += len;
+		left -= len;
+		if (left == 0 || *text != '.')
+			continue;
+		text++;
+		left--;
+	}
+	return left == 0;
+}
+
 /* As text; false when it is no canonical domain (a dot inside a label, the
  * root, other characters). */
 static bool name_text(const struct wire_name *name,
@@ -508,7 +532,8 @@ static const struct dns_answer *read_body(struct reader *r, unsigned rcode,
 		return dns_answer_fail(reason_malformed);
 	read_name(r, &cur);
 	if (read_u16(r) != (unsigned)q->type || read_u16(r) != CLASS_IN ||
-	    r->bad || !read_answers(r, na, q, &cur, &d, &ttl, &found)) {
+	    r->bad || !name_is(&cur, q->name) ||
+	    !read_answers(r, na, q, &cur, &d, &ttl, &found)) {
 		dns_draft_done(&d);
 		return dns_answer_fail(reason_malformed);
 	}

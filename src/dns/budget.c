@@ -18,8 +18,7 @@
 #include "base/clock.h"
 #include "dns/resolver.h"
 
-#define QUERY_TIMEOUT_MS 6000
-#define CHAINS		 64
+#define CHAINS 64
 
 struct memo {
 	struct memo *chain;
@@ -58,7 +57,7 @@ struct dns *dns_assemble(const struct dns_backend *backend, void *self,
 	d->self = self;
 	d->cache = cache;
 	d->query_timeout_ms =
-		query_timeout_ms > 0 ? query_timeout_ms : QUERY_TIMEOUT_MS;
+		query_timeout_ms > 0 ? query_timeout_ms : DNS_QUERY_TIMEOUT_MS;
 	return d;
 }
 
@@ -92,12 +91,16 @@ void dns_counters_get(struct dns *d, struct dns_counters *ret)
 {
 	unsigned i;
 
+	*ret = (struct dns_counters){.outage = false};
 	ret->asked = atomic_load(&d->asked);
 	ret->cache_hits = atomic_load(&d->cache_hits);
 	ret->sent = atomic_load(&d->sent);
 	ret->timeouts = atomic_load(&d->timeouts);
+	ret->refused = atomic_load(&d->refused);
 	for (i = 0; i < 4; i++)
 		ret->by_status[i] = atomic_load(&d->by_status[i]);
+	if (d->backend->state != NULL)
+		d->backend->state(d->self, ret);
 }
 
 /* ---- one message ---- */
@@ -192,12 +195,20 @@ wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
 	return a;
 }
 
+static bool is_refused(const char *reason)
+{
+	return reason == dns_reason_outage || reason == dns_reason_waiting ||
+	       reason == dns_reason_pending;
+}
+
 static void count(struct dns *d, const struct dns_answer *a)
 {
 	atomic_fetch_add(&d->asked, 1);
 	atomic_fetch_add(&d->by_status[a->status], 1);
 	if (a->reason == dns_reason_timeout || a->reason == reason_no_time)
 		atomic_fetch_add(&d->timeouts, 1);
+	if (a->reason != NULL && is_refused(a->reason))
+		atomic_fetch_add(&d->refused, 1);
 }
 
 static const struct dns_answer *resolve(struct dns_budget *b,

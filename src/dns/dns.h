@@ -9,6 +9,8 @@
  * answer that it gave, so an answer is valid until its budget is freed.
  *
  * Two real implementations: libunbound (unbound.c) and a zone file (zone.c).
+ * While every server is silent, the first answers at once with temporary
+ * failure what its cache does not know (breaker.c).
  */
 #ifndef MAILSEAL_DNS_DNS_H
 #define MAILSEAL_DNS_DNS_H
@@ -71,6 +73,13 @@ struct dns_options {
 	/* Threads that may wait at once, default 1000; one more is answered
 	 * with temporary failure at once. */
 	unsigned max_waiting;
+	/* Time-outs in a row, without any answer, that make an outage; then
+	 * the time between two probes.  Defaults 10 and 1000. */
+	unsigned outage_after;
+	unsigned probe_ms;
+	/* Called by the resolver's thread when an outage begins or ends. */
+	void (*on_outage)(void *arg, bool outage);
+	void *on_outage_arg;
 };
 
 /* Makes a resolver and starts its thread (signals blocked in it).  NULL and a

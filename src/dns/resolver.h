@@ -17,6 +17,8 @@
 #define DNS_CHAIN_MAX	  8	/* CNAMEs that are followed */
 #define DNS_DATA_MAX	  65535 /* of one answer: a DNS message */
 
+#define DNS_QUERY_TIMEOUT_MS 6000 /* unless the options tell another */
+
 struct dns_question {
 	char name[DNS_NAME_TEXT_MAX + 1];
 	enum dns_type type;
@@ -36,7 +38,12 @@ uint64_t dns_hash(const struct dns_hash_key *key, const char *name,
 		  enum dns_type type);
 
 /* ---- answers ---- */
-extern const char dns_reason_timeout[]; /* compared by pointer */
+/* Compared by pointer. */
+extern const char dns_reason_timeout[];
+/* Never asked: counted as refused. */
+extern const char dns_reason_outage[];
+extern const char dns_reason_waiting[];
+extern const char dns_reason_pending[];
 
 const struct dns_answer *dns_answer_ref(const struct dns_answer *a);
 void dns_answer_unref(const struct dns_answer *a); /* NULL is allowed */
@@ -102,6 +109,8 @@ struct dns_backend {
 	bool (*prefetch)(void *self, const struct dns_question *q);
 	/* From now on every question, waiting or new, is answered at once. */
 	void (*stop)(void *self);
+	/* Fills in `outages` and `outage`; NULL: there are none. */
+	void (*state)(void *self, struct dns_counters *ret);
 	void (*free)(void *self);
 };
 
@@ -115,6 +124,7 @@ struct dns {
 	_Atomic uint64_t cache_hits;
 	_Atomic uint64_t sent;
 	_Atomic uint64_t timeouts;
+	_Atomic uint64_t refused;
 	_Atomic uint64_t by_status[4];
 };
 

@@ -15,8 +15,10 @@ struct eval_env {
 	const char *authserv_id;	 /* canonical */
 	const char *const *authserv_ids; /* own id and aliases, to remove */
 	size_t nauthserv_ids;
-	const struct ip_net *internal; /* clients without SPF */
+	const struct ip_net *internal; /* clients without SPF and iprev */
 	size_t ninternal;
+	bool iprev;	   /* look for the client's name */
+	bool received_spf; /* stamp Received-SPF too */
 	struct dkim_verify_options dkim;
 	unsigned dns_wait_ms;	  /* of one message */
 	unsigned dns_max_queries; /* of one message */
@@ -102,10 +104,14 @@ struct own_fields {
 void stamp_note(struct arena *a, const struct eval_env *env,
 		struct own_fields *own, struct slice name, struct slice value);
 /* Own-id Authentication-Results out, highest index first (AR-4, MB-3), and
- * one new field in at the top. */
+ * new fields in at the top: Authentication-Results, and below it Received-SPF
+ * when that is wanted. */
 void stamp_inbound(struct arena *a, const struct eval_env *env,
-		   const struct own_fields *own, const struct results *r,
-		   const struct verdict *v, struct edits *ret);
+		   const struct own_fields *own,
+		   const struct client_facts *client,
+		   const struct envelope_facts *envelope,
+		   const struct results *r, const struct verdict *v,
+		   struct edits *ret);
 /* Forged own-id fields out and the signatures in, the first key topmost. */
 void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n,
@@ -113,6 +119,14 @@ void stamp_outbound(struct arena *a, const struct own_fields *own,
 /* The value of Authentication-Results (RFC 8601 2.2). */
 struct slice stamp_authres(struct arena *a, const char *authserv_id,
 			   const struct results *r, const struct verdict *v);
+
+/* ---- received_spf.c: pure ---- */
+/* The value of Received-SPF (RFC 7208 9.1) for one identity that was checked;
+ * without leading space. */
+struct slice stamp_received_spf(struct arena *a, const char *receiver,
+				const struct client_facts *client,
+				const struct envelope_facts *envelope,
+				const struct spf_result *s);
 
 /* ---- explain.c ---- */
 /* "from=... client=... spf=... dkim=... dmarc=... disposition=...": the log

@@ -1,5 +1,6 @@
 /*
- * evaluate: SPF, then DKIM, then DMARC, each taking the values that it needs.
+ * evaluate: SPF, then DKIM, then DMARC, each taking the values that it needs;
+ * iprev, which nobody needs, comes last.
  *
  * The look-ups of all methods are started at end of header, so that at end of
  * message most answers are in the cache; the methods then ask one by one
@@ -21,7 +22,8 @@ struct evaluation {
 	struct dkim_verifier *verifier; /* NULL: bad header block */
 	struct addr_authors authors;
 	struct spf_query spf;
-	bool spf_wanted;
+	const char *spf_skipped; /* why; NULL: it is checked */
+	bool iprev_wanted;
 };
 
 static bool is_internal(const struct eval_env *env, const struct ip *ip)
@@ -32,22 +34,41 @@ static bool is_internal(const struct eval_env *env, const struct ip *ip)
 	return false;
 }
 
-/* An address outside of networks.internal: RFC 7208 2.5, SPF-3. */
-static bool wants_spf(const struct evaluation *e)
+/* Why the client's address says nothing about the sender, or NULL: only the
+ * border asks (RFC 7208 2.5 and App. F, SPF-3). */
+static const char *not_from_outside(const struct evaluation *e)
 {
-	return e->client->addr.family != IP_NONE &&
-	       !is_internal(e->env, &e->client->addr);
+	if (e->client->local)
+		return "local submission";
+	if (e->client->addr.family == IP_NONE)
+		return "client address unknown";
+	if (is_internal(e->env, &e->client->addr))
+		return "client in networks.internal";
+	return NULL;
 }
 
 static void prepare_spf(struct evaluation *e)
 {
-	e->spf_wanted = wants_spf(e);
+	e->spf_skipped = not_from_outside(e);
 	e->spf.client = e->client->addr;
 	e->spf.helo = e->client->helo;
 	e->spf.receiver = e->env->authserv_id;
 	addr_path_parse(e->arena, e->envelope->sender, &e->spf.sender);
-	if (e->spf_wanted)
+	if (e->spf_skipped == NULL)
 		spf_prefetch(e->arena, e->budget, &e->spf);
+}
+
+static struct slice confirmed_name(const struct evaluation *e)
+{
+	return e->client->name_confirmed ? e->client->name : SLICE("");
+}
+
+static void prepare_iprev(struct evaluation *e)
+{
+	e->iprev_wanted = e->env->iprev && not_from_outside(e) == NULL;
+	if (e->iprev_wanted)
+		iprev_prefetch(e->arena, e->budget, &e->client->addr,
+			       confirmed_name(e));
 }
 
 struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
@@ -66,6 +87,7 @@ struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
 				   env->dns_max_queries);
 	addr_authors_of(a, fields, &e->authors);
 	prepare_spf(e);
+	prepare_iprev(e);
 	if (fields->trouble == FIELD_OK) {
 		e->verifier = dkim_verifier_new(a, &env->dkim, fields,
 						e->authors.domains,
@@ -91,7 +113,9 @@ static void run_spf(struct evaluation *e, struct results *ret)
 {
 	ret->spf_helo.identity = SPF_IDENTITY_HELO;
 	ret->spf_mailfrom.identity = SPF_IDENTITY_MAILFROM;
-	if (!e->spf_wanted)
+	ret->spf_helo.reason = e->spf_skipped;
+	ret->spf_mailfrom.reason = e->spf_skipped;
+	if (e->spf_skipped != NULL)
 		return;
 	spf_check_helo(e->arena, e->budget, &e->spf, &ret->spf_helo);
 	spf_check_mailfrom(e->arena, e->budget, &e->spf, &ret->spf_mailfrom);
@@ -135,6 +159,10 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 					      : "differs";
 	else
 		ret->second_opinion = NULL;
+	/* Last, so that no verdict waits for it or lacks its questions. */
+	if (e->iprev_wanted)
+		iprev_check(e->arena, e->budget, &e->client->addr,
+			    confirmed_name(e), &ret->iprev);
 	ret->dns_queries = dns_budget_queries(e->budget);
 	ret->dns_ms = dns_budget_waited_ms(e->budget);
 }

@@ -26,12 +26,24 @@ static void add_domains(struct strbuf *b, const struct addr_authors *a)
 static void add_spf(struct strbuf *b, const char *key,
 		    const struct spf_result *s)
 {
-	if (!s->checked)
+	if (!s->checked) {
 		strbuf_printf(b, " %s=skipped", key);
-	else
-		strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
-			      s->domain != NULL ? ":" : "",
-			      s->domain != NULL ? s->domain : "");
+		/* The same for both identities: once will do. */
+		if (s->identity == SPF_IDENTITY_MAILFROM && s->reason != NULL)
+			strbuf_printf(b, "(%s)", s->reason);
+		return;
+	}
+	strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
+		      s->domain != NULL ? ":" : "",
+		      s->domain != NULL ? s->domain : "");
+}
+
+static void add_iprev(struct strbuf *b, const struct iprev_result *i)
+{
+	if (i->checked)
+		strbuf_printf(b, " iprev=%s%s%s", iprev_status_name(i->status),
+			      i->name != NULL ? ":" : "",
+			      i->name != NULL ? i->name : "");
 }
 
 const char *explain_dkim(struct arena *a, const struct dkim_results *d)
@@ -74,6 +86,7 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 	add_wire(&b, client->helo);
 	add_spf(&b, "spf_helo", &r->spf_helo);
 	add_spf(&b, "spf", &r->spf_mailfrom);
+	add_iprev(&b, &r->iprev);
 	strbuf_printf(&b, " %s arc=none dmarc=%s disposition=%s",
 		      explain_dkim(a, &r->dkim),
 		      dmarc_status_name(r->dmarc.status),
@@ -119,6 +132,7 @@ static void json_text(struct strbuf *b, const char *name, const char *value)
 	json_member(b, name, slice_of(value), value != NULL);
 }
 
+/* The explanation with whose words it is: it is the sender's text. */
 static void json_spf(struct strbuf *b, const char *name,
 		     const struct spf_result *s)
 {
@@ -128,7 +142,18 @@ static void json_spf(struct strbuf *b, const char *name,
 	json_text(b, "domain", s->domain);
 	json_text(b, "reason", s->reason);
 	json_text(b, "mechanism", s->mechanism);
-	json_text(b, "explanation", s->explanation);
+	json_text(b, "explanation", spf_explanation(b->arena, s));
+	strbuf_adds(b, "}, ");
+}
+
+static void json_iprev(struct strbuf *b, const struct iprev_result *i)
+{
+	if (!i->checked)
+		return;
+	strbuf_adds(b, "\"iprev\": {");
+	json_text(b, "result", iprev_status_name(i->status));
+	json_text(b, "name", i->name);
+	json_text(b, "reason", i->reason);
 	strbuf_adds(b, "}, ");
 }
 
@@ -174,6 +199,7 @@ const char *explain_json(struct arena *a, const struct results *r,
 	strbuf_adds(&b, "{");
 	json_spf(&b, "spf_helo", &r->spf_helo);
 	json_spf(&b, "spf", &r->spf_mailfrom);
+	json_iprev(&b, &r->iprev);
 	json_dkim(&b, &r->dkim);
 	json_dmarc(&b, r);
 	strbuf_adds(&b, "\"authres\": ");

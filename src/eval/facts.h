@@ -11,9 +11,9 @@
 
 /* The connection. */
 struct client_facts {
-	struct ip addr;	       /* IP_NONE: unknown, or local submission */
-	bool local;	       /* submission by sendmail(1) */
-	struct slice name;     /* as the MTA gives it; "[addr]" when unknown */
+	struct ip addr;	   /* IP_NONE: unknown, or local submission */
+	bool local;	   /* submission by sendmail(1) */
+	struct slice name; /* as the MTA gives it; "[addr]" when unknown */
 	/* `name` was confirmed by the MTA: PTR, and an address of it is the
 	 * client's */
 	bool name_confirmed;

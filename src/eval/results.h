@@ -7,11 +7,13 @@
 
 #include "dkim/dkim.h"
 #include "dmarc/dmarc.h"
+#include "iprev/iprev.h"
 #include "mail/addr.h"
 #include "spf/spf.h"
 
 struct results {
-	struct spf_result spf_helo;
+	struct iprev_result iprev;
+	struct spf_result spf_helo; /* not checked: has a reason */
 	struct spf_result spf_mailfrom;
 	struct dkim_results dkim;
 	struct addr_authors authors;

@@ -1,9 +1,10 @@
 /*
  * stamp: results and verdict become edits of the header.
  *
- * One Authentication-Results with every method, at the top.  Own-id fields
- * that came from outside go, from the highest index down, which is right with
- * both MTAs' ways of counting.  Reasons are constants (RFC 8601 4: nothing
+ * One Authentication-Results with every method, at the top, and below it the
+ * Received-SPF fields when they are wanted (received_spf.c writes them). Own-id
+ * fields that came from outside go, from the highest index down, which is right
+ * with both MTAs' ways of counting.  Reasons are constants (RFC 8601 4: nothing
  * unauthenticated), properties go through authres_prop(), which escapes.
  */
 #include "eval/eval.h"
@@ -16,10 +17,26 @@
 /* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
 #define B_MIN 8
 
+/*
+ * SPF that was not asked for (a client of our own, local submission) is said
+ * once, as "none" with the reason: RFC 8601 2.7.2 has no word for it, "none"
+ * is the one that claims nothing, and RFC 7208 App. F lets a receiver treat
+ * its own relays so.  Without the field a reader could not tell it from a
+ * filter that does not know SPF.  No property: no domain was looked at (AR-6).
+ */
+static void add_spf_skipped(struct authres_writer *w,
+			    const struct spf_result *s)
+{
+	if (s->identity == SPF_IDENTITY_MAILFROM && s->reason != NULL)
+		authres_method(w, "spf", "none", s->reason, NULL);
+}
+
 static void add_spf(struct authres_writer *w, const struct spf_result *s)
 {
-	if (!s->checked)
+	if (!s->checked) {
+		add_spf_skipped(w, s);
 		return;
+	}
 	authres_method(w, "spf", spf_status_name(s->status), s->reason, NULL);
 	if (s->domain != NULL)
 		authres_prop(w, "smtp",
@@ -108,6 +125,19 @@ static void add_dmarc(struct arena *a, struct authres_writer *w,
 			     slice_of(dmarc_policy_name(v->disposition)));
 }
 
+/* RFC 8601 2.7.3: policy.iprev is the client's address. */
+static void add_iprev(struct authres_writer *w, const struct iprev_result *i)
+{
+	char text[IP_TEXT_MAX];
+
+	if (!i->checked)
+		return;
+	authres_method(w, "iprev", iprev_status_name(i->status), i->reason,
+		       i->name);
+	authres_prop(w, "policy", "iprev",
+		     slice_of(ip_format(&i->client, text)));
+}
+
 struct slice stamp_authres(struct arena *a, const char *authserv_id,
 			   const struct results *r, const struct verdict *v)
 {
@@ -118,6 +148,7 @@ struct slice stamp_authres(struct arena *a, const char *authserv_id,
 	add_dkim(a, &w, &r->dkim);
 	add_spf(&w, &r->spf_helo);
 	add_spf(&w, &r->spf_mailfrom);
+	add_iprev(&w, &r->iprev);
 	return authres_end(&w);
 }
 
@@ -171,10 +202,21 @@ static void insert(struct arena *a, struct edits *e, const char *name,
 }
 
 void stamp_inbound(struct arena *a, const struct eval_env *env,
-		   const struct own_fields *own, const struct results *r,
-		   const struct verdict *v, struct edits *ret)
+		   const struct own_fields *own,
+		   const struct client_facts *client,
+		   const struct envelope_facts *envelope,
+		   const struct results *r, const struct verdict *v,
+		   struct edits *ret)
 {
-	remove_own(a, own, 1, ret);
+	/* The last one in is the topmost. */
+	const struct spf_result *spf[] = {&r->spf_helo, &r->spf_mailfrom};
+
+	remove_own(a, own, 3, ret);
+	for (size_t i = 0; i < 2 && env->received_spf; i++)
+		if (spf[i]->checked)
+			insert(a, ret, "Received-SPF",
+			       stamp_received_spf(a, env->authserv_id, client,
+						  envelope, spf[i]));
 	insert(a, ret, AR_NAME, stamp_authres(a, env->authserv_id, r, v));
 }
 

@@ -82,6 +82,8 @@ static void fill_env(struct eval_env *e, const struct config *c)
 	e->nauthserv_ids = c->authserv_aliases.n + 1;
 	e->internal = c->networks.internal.v;
 	e->ninternal = c->networks.internal.n;
+	e->iprev = c->inbound.iprev != 0;
+	e->received_spf = c->inbound.received_spf != 0;
 	e->dns_wait_ms = (unsigned)c->resolver.message_timeout * 1000;
 	e->dns_max_queries = (unsigned)c->resolver.max_queries;
 	e->dkim = (struct dkim_verify_options){
@@ -119,9 +121,8 @@ struct dns_options app_dns_options(const struct config *c)
 		.servers = c->resolver.servers.v,
 		.nservers = c->resolver.servers.n,
 		.recursion = c->resolver.recursion != 0,
-		.trust_anchor_file = c->resolver.dnssec
-					     ? c->resolver.trust_anchor
-					     : NULL,
+		.trust_anchor_file =
+			c->resolver.dnssec ? c->resolver.trust_anchor : NULL,
 		.max_waiting = (unsigned)c->resolver.max_waiting,
 		.zone_file = c->resolver.zone_file[0] != '\0'
 				     ? c->resolver.zone_file

@@ -80,7 +80,7 @@ static void ask_macros(SMFICTX *ctx)
 		int stage;
 		const char *names;
 	} want[] = {
-		{SMFIM_CONNECT, "j {daemon_name}"},
+		{SMFIM_CONNECT, "j v {daemon_name} {client_resolve}"},
 		{SMFIM_ENVFROM, "i {auth_authen}"},
 		{SMFIM_EOH, "i"},
 		{SMFIM_EOM, "i"},
@@ -160,6 +160,8 @@ static sfsistat on_connect(SMFICTX *ctx, char *name, _SOCK_ADDR *sa)
 
 	session_connect(c->session, ip, port0, slice_of(name),
 			macro(ctx, "{daemon_name}"));
+	session_resolved(c->session, macro(ctx, "{client_resolve}"),
+			 macro(ctx, "v"));
 	return answer(c, SMFIP_NR_CONN);
 }
 

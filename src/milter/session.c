@@ -87,10 +87,33 @@ void session_connect(struct session *s, struct ip addr, bool maybe_local,
 		     struct slice name, struct slice listener)
 {
 	s->client.addr = addr;
+	s->client.name_confirmed = false;
 	s->client.name = keep(s->conn, name, NAME_MAX_BYTES);
 	s->client.listener = keep(s->conn, listener, NAME_MAX_BYTES);
 	s->maybe_local = maybe_local;
 	s->forced = app_listener_direction(s->app, s->client.listener);
+}
+
+/*
+ * Has the MTA found that the name leads back to the address (AR-9)?  Sendmail
+ * says so in {client_resolve}, and gives a forged name as well; Postfix, which
+ * calls itself so in the macro v ("Postfix 3.7.11", milter_macro_v), gives a
+ * name only then.  Whoever cannot be told from another confirms nothing.
+ */
+static bool is_confirmed(struct slice name, struct slice resolve,
+			 struct slice version)
+{
+	if (resolve.n > 0)
+		return slice_is(resolve, "OK");
+	return slice_starts(version, "Postfix ") && name.n > 0 &&
+	       !slice_starts(name, "[") && !slice_is_ci(name, "unknown");
+}
+
+void session_resolved(struct session *s, struct slice resolve,
+		      struct slice version)
+{
+	s->client.name_confirmed =
+		is_confirmed(s->client.name, resolve, version);
 }
 
 /* HELO may be repeated without end: the old connection arena goes. */
@@ -230,7 +253,8 @@ static void finish_inbound(struct session *s, int64_t now,
 
 	evaluation_end(s->evaluation, now, &r);
 	policy_decide(&r, &v);
-	stamp_inbound(s->msg, &s->app->env, &s->own, &r, &v, &ret->edits);
+	stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
+		      &s->envelope, &r, &v, &ret->edits);
 	ret->action = v.action;
 	ret->reply = v.reply;
 	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,

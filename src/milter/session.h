@@ -29,6 +29,11 @@ void session_free(struct session *s); /* NULL is allowed */
  * port 0); session_mail() has the last word. */
 void session_connect(struct session *s, struct ip addr, bool maybe_local,
 		     struct slice name, struct slice listener);
+/* What the MTA says about the client's name, after session_connect(): the
+ * macros {client_resolve} and v, empty when unknown.  May be left out: then the
+ * name counts as not confirmed. */
+void session_resolved(struct session *s, struct slice resolve,
+		      struct slice version);
 void session_helo(struct session *s, struct slice helo);
 /* `sender`: as given; `login`, `queue_id`: empty when unknown. */
 void session_mail(struct session *s, struct slice sender, struct slice login,

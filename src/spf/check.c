@@ -31,9 +31,51 @@ struct verdict {
 enum spf_status spf_fail_with(struct spf_evaluation *e, enum spf_status s,
 			      const char *reason)
 {
-	if (e->reason == NULL)
+	if (e->reason == NULL) {
 		e->reason = reason;
+		spf_tell(e, (struct spf_event){.kind = SPF_EVENT_ERROR,
+					       .domain = e->env.domain,
+					       .text = slice_of(reason),
+					       .status = s});
+	}
 	return s;
+}
+
+const struct dns_answer *spf_ask(struct spf_evaluation *e, const char *name,
+				 enum dns_type type)
+{
+	const struct dns_answer *r = dns_ask(e->budget, name, type);
+
+	spf_tell(e, (struct spf_event){.kind = SPF_EVENT_QUERY,
+				       .domain = name,
+				       .type = type,
+				       .answer = r});
+	return r;
+}
+
+static void tell_term(const struct spf_evaluation *e, struct slice text,
+		      const char *target)
+{
+	spf_tell(e, (struct spf_event){
+			    .kind = SPF_EVENT_TERM,
+			    .domain = target,
+			    .text = text,
+		    });
+}
+
+/* redirect and exp, whose record is no longer at hand */
+static void tell_modifier(const struct spf_evaluation *e, const char *name,
+			  struct slice spec, const char *target)
+{
+	struct strbuf b;
+
+	if (e->trace == NULL)
+		return;
+	strbuf_init(&b, e->arena, spec.n + 16);
+	strbuf_adds(&b, name);
+	strbuf_addc(&b, '=');
+	strbuf_add(&b, spec);
+	tell_term(e, strbuf_slice(&b), target);
 }
 
 /* ---- the walk ---- */
@@ -48,52 +90,80 @@ static enum spf_status too_many_terms(struct spf_evaluation *e)
 	return spf_fail_with(e, SPF_STATUS_PERMERROR, "more than 10 DNS terms");
 }
 
-/* While we wait for the first, the others are on their way. */
-static void prefetch_includes(struct spf_evaluation *e,
-			      const struct spf_record *r)
+static void prefetch(struct spf_evaluation *e, struct slice domain)
+{
+	if (e->prefetched >= MAX_PREFETCH || domain.n == 0 ||
+	    domain.n > DOMAIN_MAX || slice_chr(domain, '%') >= 0)
+		return;
+	e->prefetched++;
+	dns_prefetch(e->budget, slice_cstr(e->arena, domain), DNS_TXT);
+}
+
+/* While we wait for the first record, the others are on their way.  Only the
+ * cache is warmed: no limit counts it and no result depends on it. */
+static void prefetch_records(struct spf_evaluation *e,
+			     const struct spf_record *r)
 {
 	struct slice rest = r->terms;
 	struct spf_term t;
 	bool bad;
 
 	while (e->prefetched < MAX_PREFETCH &&
-	       spf_record_next(&rest, &t, &bad) && t.kind != SPF_KIND_ALL) {
-		if (t.kind != SPF_KIND_INCLUDE || t.domain.n > DOMAIN_MAX ||
-		    slice_chr(t.domain, '%') >= 0)
-			continue;
-		e->prefetched++;
-		dns_prefetch(e->budget, slice_cstr(e->arena, t.domain),
-			     DNS_TXT);
-	}
+	       spf_record_next(&rest, &t, &bad) && t.kind != SPF_KIND_ALL)
+		if (t.kind == SPF_KIND_INCLUDE)
+			prefetch(e, t.domain);
+	if (!r->has_all) /* 5.1: else redirect is ignored */
+		prefetch(e, r->redirect);
 }
 
-/* 4.4, 4.5: PASS when *ret is a record, else the result. */
+/* 4.5: the only SPF record of an answer.  PASS when there is one, else the
+ * result. */
+static enum spf_status select_record(struct spf_evaluation *e,
+				     const struct dns_answer *r,
+				     const char *domain, struct slice *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (!spf_record_is(r->rr[i].data))
+			continue;
+		spf_tell(e, (struct spf_event){.kind = SPF_EVENT_RECORD,
+					       .domain = domain,
+					       .text = r->rr[i].data});
+		if (n++ == 0)
+			*ret = r->rr[i].data;
+		else
+			return spf_fail_with(e, SPF_STATUS_PERMERROR,
+					     "more than one SPF record");
+	}
+	return n > 0 ? SPF_STATUS_PASS : SPF_STATUS_NONE;
+}
+
+/* 4.4, 4.6: PASS when *ret is a record, else the result. */
 static enum spf_status fetch(struct spf_evaluation *e, const char *domain,
 			     struct spf_record *ret)
 {
 	const struct dns_answer *r;
-	const struct slice *found = NULL;
+	enum spf_status s;
+	struct slice text;
 
 	/* 4.3: not multi-label */
 	if (domain == NULL || strchr(domain, '.') == NULL)
 		return SPF_STATUS_NONE;
-	r = dns_ask(e->budget, domain, DNS_TXT);
+	e->env.domain = domain;
+	r = spf_ask(e, domain, DNS_TXT);
 	if (r->status == DNS_TEMPFAIL)
 		return spf_fail_with(e, SPF_STATUS_TEMPERROR, r->reason);
-	for (size_t i = 0; i < r->n; i++) {
-		if (!spf_record_is(r->rr[i].data))
-			continue;
-		if (found != NULL)
-			return spf_fail_with(e, SPF_STATUS_PERMERROR,
-					     "more than one SPF record");
-		found = &r->rr[i].data;
-	}
-	if (found == NULL)
-		return SPF_STATUS_NONE;
-	if (!spf_record_parse(*found, ret))
+	s = select_record(e, r, domain, &text);
+	if (s != SPF_STATUS_PASS)
+		return s;
+	if (!spf_record_parse(text, ret)) {
+		if (e->trace != NULL)
+			tell_term(e, spf_record_fault(text), NULL);
 		return spf_fail_with(e, SPF_STATUS_PERMERROR,
 				     "syntax error in the SPF record");
-	prefetch_includes(e, ret);
+	}
+	prefetch_records(e, ret);
 	return SPF_STATUS_PASS;
 }
 
@@ -107,7 +177,9 @@ static enum spf_status match_include(struct spf_evaluation *e,
 	const char *domain = e->env.domain;
 	struct verdict v;
 
+	e->depth++;
 	eval_domain(e, target, &v);
+	e->depth--;
 	e->env.domain = domain;
 	switch (v.status) {
 	case SPF_STATUS_PASS:
@@ -132,11 +204,14 @@ static enum spf_status match_dns_term(struct spf_evaluation *e,
 	const char *target = e->env.domain;
 	bool unmatched = false;
 
-	if (!count_term(e))
+	if (!count_term(e)) {
+		tell_term(e, t->text, NULL);
 		return too_many_terms(e);
+	}
 	if (t->domain.n > 0)
 		target = spf_macro_domain(e->arena, &e->env, t->domain,
 					  &unmatched);
+	tell_term(e, t->text, target);
 	if (unmatched) /* RFC 8616 4 */
 		return SPF_STATUS_NONE;
 	if (t->kind == SPF_KIND_INCLUDE)
@@ -149,9 +224,11 @@ static enum spf_status match(struct spf_evaluation *e, const struct spf_term *t)
 {
 	switch (t->kind) {
 	case SPF_KIND_ALL:
+		tell_term(e, t->text, NULL);
 		return SPF_STATUS_PASS;
 	case SPF_KIND_IP4:
 	case SPF_KIND_IP6:
+		tell_term(e, t->text, NULL);
 		return spf_match(e, t, NULL);
 	case SPF_KIND_INCLUDE:
 	case SPF_KIND_A:
@@ -182,6 +259,27 @@ static enum spf_status qualified(enum spf_qualifier q)
 	return SPF_STATUS_NEUTRAL;
 }
 
+/* NONE: does not match, else the result */
+static enum spf_status evaluate_term(struct spf_evaluation *e,
+				     const struct spf_term *t)
+{
+	struct spf_event event = {.kind = SPF_EVENT_MISS, .text = t->text};
+	enum spf_status s;
+
+	if (t->kind >= SPF_KIND_REDIRECT) /* 6: modifiers have no place */
+		return SPF_STATUS_NONE;
+	s = match(e, t);
+	if (s == SPF_STATUS_NONE) {
+		spf_tell(e, event);
+	} else if (s == SPF_STATUS_PASS) {
+		s = qualified(t->qualifier);
+		event.kind = SPF_EVENT_MATCH;
+		event.status = s;
+		spf_tell(e, event);
+	}
+	return s;
+}
+
 /* Evaluates the mechanisms in order; false when none decided. */
 static bool walk(struct spf_evaluation *e, const struct spf_record *r,
 		 struct verdict *v)
@@ -191,12 +289,12 @@ static bool walk(struct spf_evaluation *e, const struct spf_record *r,
 	bool bad;
 
 	while (spf_record_next(&rest, &t, &bad)) {
-		enum spf_status m = match(e, &t);
+		enum spf_status s = evaluate_term(e, &t);
 
-		if (m == SPF_STATUS_NONE)
+		if (s == SPF_STATUS_NONE)
 			continue;
 		v->mechanism = t.text;
-		v->status = m == SPF_STATUS_PASS ? qualified(t.qualifier) : m;
+		v->status = s;
 		v->domain = e->env.domain;
 		v->exp = r->exp;
 		return true;
@@ -212,10 +310,12 @@ static const char *redirect(struct spf_evaluation *e,
 	bool unmatched;
 
 	if (!count_term(e)) {
+		tell_modifier(e, "redirect", r->redirect, NULL);
 		v->status = too_many_terms(e);
 		return NULL;
 	}
 	next = spf_macro_domain(e->arena, &e->env, r->redirect, &unmatched);
+	tell_modifier(e, "redirect", r->redirect, next);
 	if (next == NULL)
 		v->status = spf_fail_with(e, SPF_STATUS_PERMERROR,
 					  "redirect to no valid name");
@@ -238,7 +338,6 @@ static void eval_domain(struct spf_evaluation *e, const char *domain,
 				"redirect to a domain without SPF record");
 		if (v->status != SPF_STATUS_PASS)
 			return;
-		e->env.domain = domain;
 		if (walk(e, &r, v))
 			return;
 		if (r.redirect.n == 0) { /* 4.7 */
@@ -263,12 +362,26 @@ static const char *explain(struct spf_evaluation *e, const struct verdict *v)
 		return NULL;
 	e->env.domain = v->domain;
 	name = spf_macro_domain(e->arena, &e->env, v->exp, &unmatched);
+	tell_modifier(e, "exp", v->exp, name);
 	if (name == NULL)
 		return NULL;
-	r = dns_ask(e->budget, name, DNS_TXT);
+	r = spf_ask(e, name, DNS_TXT);
 	if (r->status != DNS_FOUND || r->n != 1)
 		return NULL;
 	return spf_macro_explanation(e->arena, &e->env, r->rr[0].data);
+}
+
+/* 11.5.2: whose text it is.  After a redirect to a name that is no domain
+ * (from a macro) the domain that was checked stands for it. */
+static void add_explanation(struct spf_evaluation *e, const struct verdict *v,
+			    struct spf_result *ret)
+{
+	ret->explanation = explain(e, v);
+	if (ret->explanation == NULL)
+		return;
+	ret->explainer = domain_canon(e->arena, slice_of(v->domain));
+	if (ret->explainer == NULL)
+		ret->explainer = ret->domain;
 }
 
 static void evaluate(struct spf_evaluation *e, const char *domain,
@@ -289,7 +402,7 @@ static void evaluate(struct spf_evaluation *e, const char *domain,
 			e->arena, slice_first(v.mechanism, MECHANISM_MAX));
 	else if (v.status == SPF_STATUS_NEUTRAL)
 		ret->mechanism = "default";
-	ret->explanation = explain(e, &v);
+	add_explanation(e, &v, ret);
 	ret->terms = e->terms;
 	ret->voids = e->voids;
 	spf_match_done(e);
@@ -314,7 +427,10 @@ static void check(struct arena *a, struct dns_budget *b,
 		  const struct spf_query *q, struct slice local,
 		  const char *domain, struct spf_result *ret)
 {
-	struct spf_evaluation e = {.arena = a, .budget = b};
+	struct spf_evaluation e = {.arena = a,
+				   .budget = b,
+				   .trace = q->trace,
+				   .trace_arg = q->trace_arg};
 
 	e.env = (struct spf_macro_env){
 		.local = local.n > 0 ? local : SLICE("postmaster"),
@@ -400,6 +516,13 @@ void spf_prefetch(struct arena *a, struct dns_budget *b,
 	if (!q->sender.malformed && q->sender.domain != NULL &&
 	    domain_labels(q->sender.domain) >= 2)
 		dns_prefetch(b, q->sender.domain, DNS_TXT);
+}
+
+const char *spf_explanation(struct arena *a, const struct spf_result *r)
+{
+	if (r->explanation == NULL)
+		return NULL;
+	return arena_printf(a, "%s explains: %s", r->explainer, r->explanation);
 }
 
 const char *spf_status_name(enum spf_status s)

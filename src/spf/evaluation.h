@@ -21,7 +21,28 @@ struct spf_evaluation {
 	unsigned prefetched;
 	const char *reason; /* of the error that ended it */
 	struct spf_matcher *matcher;
+	const char *validated; /* %{p} of the record of validated_for */
+	const char *validated_for;
+	unsigned depth; /* of include */
+	void (*trace)(void *arg, const struct spf_event *event);
+	void *trace_arg;
 };
+
+/* Tells who traces; at no cost when nobody does. */
+static inline void spf_tell(const struct spf_evaluation *e,
+			    struct spf_event event)
+{
+	if (e->trace == NULL)
+		return;
+	event.depth = e->depth;
+	if (event.domain == NULL)
+		event.domain = "";
+	e->trace(e->trace_arg, &event);
+}
+
+/* dns_ask(), traced. */
+const struct dns_answer *spf_ask(struct spf_evaluation *e, const char *name,
+				 enum dns_type type);
 
 /* Gives `s` back; the first reason stays. */
 enum spf_status spf_fail_with(struct spf_evaluation *e, enum spf_status s,

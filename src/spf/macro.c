@@ -12,20 +12,24 @@
 
 #define EXPANSION_MAX	 8192 /* bytes before left labels are dropped */
 #define NAME_MAX_TEXT	 253
-#define MACROS_MAX	 128 /* in one text: bounds the work */
+#define VALUE_MAX	 1024 /* bytes that one macro stands for */
+#define MACROS_MAX	 128  /* in one text: bounds the work */
 #define MACRO_DELIMITERS ".-+,/_="
 
 struct macro {
 	char letter; /* lower case; '%', ' ' or '-' for an escape */
 	bool url;    /* upper case: URL-escaped */
 	bool reverse;
-	unsigned keep;		 /* rightmost parts; 0: all */
-	struct slice delimiters; /* empty: "." */
+	unsigned keep;	     /* rightmost parts; 0: all */
+	unsigned delimiters; /* bits of delimiter_bit() */
 };
 
-static bool is_delimiter(char c)
+/* 0: no delimiter.  A set, since a record may repeat one 60,000 times. */
+static unsigned delimiter_bit(char c)
 {
-	return c != '\0' && strchr(MACRO_DELIMITERS, c) != NULL;
+	const char *at = c == '\0' ? NULL : strchr(MACRO_DELIMITERS, c);
+
+	return at == NULL ? 0 : 1U << (at - MACRO_DELIMITERS);
 }
 
 /* *DIGIT: any length, saturating; "0" is an error (7.1) */
@@ -45,7 +49,6 @@ static bool read_keep(struct slice s, size_t *at, unsigned *ret)
 static bool read_braced(struct slice s, size_t *at, bool exp, struct macro *m)
 {
 	size_t i = *at + 1;
-	size_t start;
 
 	if (i >= s.n || s.p[i] == '\0')
 		return false;
@@ -61,9 +64,10 @@ static bool read_braced(struct slice s, size_t *at, bool exp, struct macro *m)
 		m->reverse = true;
 		i++;
 	}
-	for (start = i; i < s.n && is_delimiter(s.p[i]);)
-		i++;
-	m->delimiters = (struct slice){s.p + start, i - start};
+	for (; i < s.n && delimiter_bit(s.p[i]) != 0; i++)
+		m->delimiters |= delimiter_bit(s.p[i]);
+	if (m->delimiters == 0) /* 7.1 */
+		m->delimiters = delimiter_bit('.');
 	if (i >= s.n || s.p[i] != '}')
 		return false;
 	*at = i + 1;
@@ -223,28 +227,19 @@ static void add_value(struct strbuf *b, const struct spf_macro_env *env,
 	}
 }
 
-static bool splits_at(const struct macro *m, char c)
+/* Where the parts of a value begin; part i ends one byte before the next one
+ * begins.  Returns their number. */
+static size_t split(const struct macro *m, struct slice value,
+		    uint16_t starts[VALUE_MAX + 2])
 {
-	if (m->delimiters.n == 0)
-		return c == '.';
-	return slice_chr(m->delimiters, c) >= 0;
-}
+	size_t n = 0;
 
-/* Part `want`, counted from the left, of a value; a part count too. */
-static size_t part_of(const struct macro *m, struct slice value, size_t want,
-		      struct slice *ret)
-{
-	size_t count = 0;
-	size_t start = 0;
-
-	for (size_t i = 0; i <= value.n; i++) {
-		if (i < value.n && !splits_at(m, value.p[i]))
-			continue;
-		if (count++ == want)
-			*ret = (struct slice){value.p + start, i - start};
-		start = i + 1;
-	}
-	return count;
+	starts[n++] = 0;
+	for (size_t i = 0; i < value.n; i++)
+		if ((m->delimiters & delimiter_bit(value.p[i])) != 0)
+			starts[n++] = (uint16_t)(i + 1);
+	starts[n] = (uint16_t)(value.n + 1);
+	return n;
 }
 
 /* 7.3: "unreserved" of RFC 3986 stays, the rest is %XX */
@@ -260,23 +255,25 @@ static void add_url(struct strbuf *b, struct slice s)
 	}
 }
 
+/* `value`: at most VALUE_MAX bytes. */
 static struct slice transform(struct arena *a, const struct macro *m,
 			      struct slice value)
 {
+	uint16_t starts[VALUE_MAX + 2];
 	struct strbuf b;
-	struct slice part = {"", 0};
-	size_t n = part_of(m, value, 0, &part);
+	size_t n = split(m, value, starts);
 	size_t keep = m->keep > 0 && m->keep < n ? m->keep : n;
 
-	if (!m->reverse && keep == n && m->delimiters.n == 0)
+	if (!m->reverse && keep == n && m->delimiters == delimiter_bit('.'))
 		return value;
-	/* a wire value has some hundred bytes at most: n is small */
 	strbuf_init(&b, a, EXPANSION_MAX);
 	for (size_t i = n - keep; i < n; i++) {
-		part_of(m, value, m->reverse ? n - 1 - i : i, &part);
+		size_t k = m->reverse ? n - 1 - i : i;
+
 		if (i > n - keep)
 			strbuf_addc(&b, '.');
-		strbuf_add(&b, part);
+		strbuf_add(&b, (struct slice){value.p + starts[k],
+					      starts[k + 1] - starts[k] - 1U});
 	}
 	return strbuf_slice(&b);
 }
@@ -295,7 +292,7 @@ static void add_macro(struct arena *a, struct strbuf *b,
 		strbuf_adds(b, "%20");
 		return;
 	}
-	strbuf_init(&raw, a, 1024);
+	strbuf_init(&raw, a, VALUE_MAX);
 	add_value(&raw, env, m->letter);
 	if (raw.overflow) {
 		b->overflow = true;

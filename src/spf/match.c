@@ -69,7 +69,7 @@ static const struct dns_answer *ask(struct spf_matcher *m, const char *name,
 		count_void(m);
 		return NULL;
 	}
-	r = dns_ask(m->e->budget, name, type);
+	r = spf_ask(m->e, name, type);
 	switch (r->status) {
 	case DNS_FOUND:
 		return r;
@@ -90,7 +90,7 @@ static const struct dns_answer *ask(struct spf_matcher *m, const char *name,
 static const struct dns_answer *
 ask_quietly(struct spf_evaluation *e, const char *name, enum dns_type type)
 {
-	const struct dns_answer *r = dns_ask(e->budget, name, type);
+	const struct dns_answer *r = spf_ask(e, name, type);
 
 	return r->status == DNS_FOUND ? r : NULL;
 }
@@ -121,28 +121,41 @@ static unsigned rank_of(struct slice name, struct slice domain)
 	return is_under(name, domain) ? 2 : 1;
 }
 
-const char *spf_validated_name(void *arg, const char *domain)
+static const char *validate(struct spf_evaluation *e, const char *domain)
 {
-	struct spf_evaluation *e = arg;
 	const struct dns_answer *ptr, *addr;
 	const char *best = "unknown";
 	unsigned best_rank = 0;
 
 	ptr = ask_quietly(e, dns_reverse_name(e->arena, &e->env.client),
 			  DNS_PTR);
-	for (size_t i = 0; ptr != NULL && i < ptr->n && i < MAX_PTR; i++) {
+	/* 4.6.4: names after the tenth are ignored; 3 cannot be bettered */
+	for (size_t i = 0;
+	     ptr != NULL && i < ptr->n && i < MAX_PTR && best_rank < 3; i++) {
 		struct slice name = ptr->rr[i].data;
 		unsigned rank = rank_of(name, slice_of(domain));
 
+		if (rank <= best_rank)
+			continue;
 		addr = ask_quietly(e, name.p, address_type(e));
 		if (addr == NULL || !has_client(e, addr))
 			continue;
-		if (rank > best_rank) {
-			best = name.p;
-			best_rank = rank;
-		}
+		best = name.p;
+		best_rank = rank;
 	}
 	return best;
+}
+
+/* Once for each record, however often it writes %{p}. */
+const char *spf_validated_name(void *arg, const char *domain)
+{
+	struct spf_evaluation *e = arg;
+
+	if (e->validated_for != domain) {
+		e->validated = validate(e, domain);
+		e->validated_for = domain;
+	}
+	return e->validated;
 }
 
 /* ---- libspf2's look-up hook ---- */
@@ -201,7 +214,7 @@ static void answer_ptr(struct spf_matcher *m, SPF_dns_rr_t *rr)
 {
 	struct spf_evaluation *e = m->e;
 	const char *name = dns_reverse_name(e->arena, &e->env.client);
-	const struct dns_answer *r = dns_ask(e->budget, name, DNS_PTR);
+	const struct dns_answer *r = spf_ask(e, name, DNS_PTR);
 
 	if (r->status == DNS_NODATA || r->status == DNS_NXDOMAIN)
 		count_void(m);

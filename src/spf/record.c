@@ -224,27 +224,49 @@ static bool set_once(struct slice *at, struct slice domain)
 	return true;
 }
 
-bool spf_record_parse(struct slice txt, struct spf_record *ret)
+/* False at the first fault; *fault is then the term that has it, empty for
+ * a text that is no SPF record. */
+static bool parse(struct slice txt, struct spf_record *r, struct slice *fault)
 {
-	struct spf_record r = {0};
-	struct spf_term t;
+	struct spf_term t = {0};
 	struct slice rest;
 	bool bad;
 
+	*r = (struct spf_record){0};
+	*fault = (struct slice){"", 0};
 	if (!spf_record_is(txt))
 		return false;
-	r.terms = rest = slice_from(txt, 6);
+	r->terms = rest = slice_from(txt, 6);
 	while (spf_record_next(&rest, &t, &bad)) {
+		*fault = t.text;
 		if (t.kind == SPF_KIND_ALL)
-			r.has_all = true;
+			r->has_all = true;
 		if (t.kind == SPF_KIND_REDIRECT &&
-		    !set_once(&r.redirect, t.domain))
+		    !set_once(&r->redirect, t.domain))
 			return false;
-		if (t.kind == SPF_KIND_EXP && !set_once(&r.exp, t.domain))
+		if (t.kind == SPF_KIND_EXP && !set_once(&r->exp, t.domain))
 			return false;
 	}
 	if (bad)
+		*fault = t.text;
+	return !bad;
+}
+
+bool spf_record_parse(struct slice txt, struct spf_record *ret)
+{
+	struct spf_record r;
+	struct slice fault;
+
+	if (!parse(txt, &r, &fault))
 		return false;
 	*ret = r;
 	return true;
+}
+
+struct slice spf_record_fault(struct slice txt)
+{
+	struct spf_record r;
+	struct slice fault;
+
+	return parse(txt, &r, &fault) ? (struct slice){"", 0} : fault;
 }

@@ -52,6 +52,8 @@ bool spf_record_is(struct slice txt);
 /* Checks every term.  False (permerror): a syntax error anywhere, or redirect
  * or exp twice. */
 bool spf_record_parse(struct slice txt, struct spf_record *ret);
+/* The term that makes spf_record_parse() refuse; empty without one. */
+struct slice spf_record_fault(struct slice txt);
 /* The next term of `*rest`, which starts as record.terms.  False at the end
  * or, with *bad set, at a syntax error. */
 bool spf_record_next(struct slice *rest, struct spf_term *ret, bool *bad);

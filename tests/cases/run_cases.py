@@ -12,7 +12,14 @@ lines are `key: value`, then `--- zone` and `--- message` sections.
     expect: WHAT VALUE      helo, spf, dmarc: one result; dkim: "pass fail"
                             top down or "none"; policy; "not TEXT" and "has
                             TEXT" in the new Authentication-Results; "removed
-                            N" of the message's own Authentication-Results
+                            N" of the message's own Authentication-Results;
+                            "field N TEXT": the N-th field of the header
+                            afterwards, unfolded, holds TEXT (the daemon's)
+    config: TEXT            more configuration, for the daemon alone
+    internal: NET NET       networks.internal, by itself none; also for the
+                            daemon alone, as is
+    mta: MTA [NAME [RESOLVE]]  postfix or sendmail, the name that it gives the
+                            client, and Sendmail's {client_resolve}
     only: verify | daemon   when one front end cannot have the case
 
 In from, change, append, prepend and with `escapes: yes` in the message, \\n,
@@ -57,7 +64,7 @@ class Case:
         self.one = {"client": "192.0.2.1", "helo": "client.example",
                     "from": ""}
         self.many = {"key": [], "sign": [], "change": [], "append": [],
-                     "prepend": [], "expect": []}
+                     "prepend": [], "expect": [], "config": []}
         self.zone = self.message = ""
 
     def set(self, key, value):
@@ -158,8 +165,9 @@ class Builder:
 class Found:
     """What a front end said, in one shape."""
 
-    def __init__(self, value, policy=None, removed=None):
+    def __init__(self, value, policy=None, removed=None, fields=None):
         self.authres = value
+        self.fields = fields
         self.removed = removed
         self.policy = policy
         a = Authres(value)
@@ -177,6 +185,8 @@ class Found:
             return value in self.authres, self.authres
         if what == "not":
             return value not in self.authres, self.authres
+        if what == "field":
+            return self._check_field(*value.split(" ", 1))
         got = getattr(self, what)
         if got is None and what in ("policy", "removed"):
             return True, None  # this front end does not tell
@@ -185,6 +195,13 @@ class Found:
         if what in ("helo", "spf") and value == "-":
             value = None
         return got == value, got
+
+    def _check_field(self, number, text):
+        if self.fields is None:
+            return True, None
+        name, value = self.fields[int(number) - 1]
+        got = re.sub(r"[\r\n\t ]+", " ", f"{name}: {value.strip()}")
+        return text in got, got
 
 
 def by_verify(case, message, zone_file):
@@ -203,12 +220,17 @@ def by_verify(case, message, zone_file):
 
 
 def by_daemon(case, message, zone, ending):
-    d = Daemon(zone=zone, authserv_id=OWN_ID, internal=())
+    d = Daemon(zone=zone, authserv_id=OWN_ID,
+               internal=case.one.get("internal", "").split(),
+               extra="\n".join(case.many["config"]))
     ending.append((case, d))
+    mta, *name = case.one.get("mta", "postfix").split()
     before = len(re.findall(rb"(?im)^authentication-results[ \t]*:",
                             message))
     o = d.send(message, unescape(case.one["from"]) or "<>",
-               client=case.one["client"], helo=case.one["helo"] or None)
+               client=case.one["client"], helo=case.one["helo"] or None,
+               mta=mta, name=(name or [None])[0],
+               resolve=(name[1:] or [None])[0])
     d.signal()  # libmilter takes seconds to stop: see end_all()
     if o.problems or o.verdict not in ("accept", "continue"):
         raise RuntimeError(f"{o.verdict} {o.problems}: {d.log()}")
@@ -217,7 +239,8 @@ def by_daemon(case, message, zone, ending):
         raise RuntimeError(f"no field at the top: {o.headers[:2]}")
     kept = [h for h in o.headers[1:]
             if h[0].lower() == "authentication-results"]
-    f = Found(fields[0][1].strip(), removed=before - len(kept))
+    f = Found(fields[0][1].strip(), removed=before - len(kept),
+              fields=o.headers)
     if f.authserv_id != OWN_ID:
         raise RuntimeError(f"authserv-id {f.authserv_id}")
     return f
@@ -278,6 +301,10 @@ def main():
                     continue
                 if not case.many["expect"]:
                     raise ValueError(f"{case.where}: expects nothing")
+                if (case.many["config"] or {"internal", "mta"} &
+                        case.one.keys()) and \
+                        case.one.get("only") != "daemon":
+                    raise ValueError(f"{case.where}: only: daemon is missing")
                 with t.group(case.name):
                     run_case(t, case, builder, directory, ending)
             end_all(t, ending)

@@ -522,17 +522,24 @@ class Editor:
 
 
 def standard_macros(mta="postfix", address="192.0.2.1", name=None,
-                    login=None, daemon="smtpd", tls=None):
-    """The macros per step, in the spelling of the MTA."""
+                    login=None, daemon="smtpd", tls=None, resolve=None):
+    """The macros per step, in the spelling of the MTA.  `resolve`: Sendmail's
+    {client_resolve}, by itself OK with a name and FAIL without."""
     name = name or f"[{address}]"
     host = "unknown" if name.startswith("[") else name
     under = f"{host} [{address}]" if mta == "postfix" else name
     macros = {
-        "C": {"j": "mx.test", "{daemon_name}": daemon, "v": mta, "_": under,
+        "C": {"j": "mx.test", "{daemon_name}": daemon, "_": under,
               "{client_addr}": address, "{client_name}": name},
         "H": {},
         "M": {"{mail_addr}": "", "{mail_mailer}": "smtp"},
     }
+    if mta == "postfix":
+        macros["C"]["v"] = "Postfix 3.7.11"
+    else:
+        macros["C"]["v"] = "8.17.1.9"
+        macros["C"]["{client_resolve}"] = \
+            resolve or ("FAIL" if name.startswith("[") else "OK")
     if tls:
         macros["H"].update({"{tls_version}": tls,
                             "{cipher}": "TLS_AES_256_GCM_SHA384",
@@ -545,11 +552,12 @@ def standard_macros(mta="postfix", address="192.0.2.1", name=None,
 def send_message(address, data, sender, rcpts=("<rcpt@example.net>",),
                  client="192.0.2.1", name=None, helo="client.example",
                  login=None, daemon="smtpd", mta="postfix", port=25025,
-                 timeout=30, **kw):
+                 resolve=None, timeout=30, **kw):
     """One session with one message: the Outcome, with problems noted."""
     with Connection(address, timeout=timeout) as c:
         shown = client or "127.0.0.1"
-        s = Session(c, mta, standard_macros(mta, shown, name, login, daemon))
+        s = Session(c, mta, standard_macros(mta, shown, name, login, daemon,
+                                            resolve=resolve))
         s.connect(client, name, port)
         if helo is not None:
             s.helo(helo)

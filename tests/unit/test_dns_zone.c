@@ -381,6 +381,15 @@ static void test_wire(void **state)
 		/* the answer of another question */
 		{BYTES(Q_A RR_A "\0\4\1\2\3\4"), DNS_MX,
 		 "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\1\0\0\0\0\1b\4test\0\0\1\0\1" RR_A
+		       "\0\4\1\2\3\4"),
+		 DNS_A, "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\1a\4tes\0\0\0\1\0\1"),
+		 DNS_A, "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"), DNS_A,
+		 "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\6a.test\0\0\1\0\1"),
+		 DNS_A, "tempfail (malformed DNS answer)"},
 		{BYTES(HEAD("\x83\x80", "\0", "\0") "\0\1\0\1"), DNS_A,
 		 "tempfail (truncated DNS answer)"},
 		{BYTES(HEAD("\x81\x82", "\0", "\0") "\0\1\0\1"), DNS_A,

@@ -27,13 +27,17 @@ static void put(const char *path, struct slice text)
 }
 
 static const char zone[] = "example.com TXT \"v=spf1 ip4:192.0.2.0/24 -all\"\n"
-			   "_dmarc.example.com TXT \"v=DMARC1; p=reject\"\n";
+			   "_dmarc.example.com TXT \"v=DMARC1; p=reject\"\n"
+			   "1.2.0.192.in-addr.arpa PTR real.example.com\n"
+			   "real.example.com A 192.0.2.1\n";
 
 static const char config_text[] =
 	"authserv_id = \"mx.example.net\";\nuser = \"\";\n"
 	"resolver = { zone_file = \"%s/zone\"; };\n"
 	"networks = { sign = [ \"198.51.100.0/24\" ]; };\n"
-	"listeners = ( { name = \"quiet\"; direction = \"none\"; } );\n"
+	"inbound = { iprev = true; received_spf = true; };\n"
+	"listeners = ( { name = \"quiet\"; direction = \"none\"; },\n"
+	"{ name = \"in\"; direction = \"inbound\"; } );\n"
 	"outbound = { domains = ( { domain = \"example.com\"; keys = ( "
 	"{ selector = \"s1\"; file = \"%s/key\"; } ); } ); };\n";
 
@@ -159,6 +163,11 @@ static const struct row {
 	 true,
 	 false,
 	 "dmarc=fail"},
+	{"sendmail(1), to be verified: no address to check",
+	 {"127.0.0.1", "in", "a@example.com", "", " a@example.com", true},
+	 true,
+	 false,
+	 " spf=skipped(local submission) "},
 	{"two author domains are not signed",
 	 {"203.0.113.1", "smtp", "<a@example.com>", "u",
 	  " a@example.com, b@other.example", false},
@@ -226,6 +235,7 @@ static void test_nothing_but_the_end(void **state)
 	assert_int_equal(o.action, VERDICT_ACCEPT);
 	assert_non_null(strstr(o.log, "NOQUEUE"));
 	assert_non_null(strstr(o.log, "dmarc=permerror"));
+	assert_non_null(strstr(o.log, " spf=skipped(client address unknown)"));
 	session_free(s);
 }
 
@@ -266,6 +276,161 @@ static void test_unsignable(void **state)
 	session_free(s);
 }
 
+/* A message from `client`, whose name the MTA gives with its macros. */
+static void play_named(struct session *s, const char *client, const char *name,
+		       const char *resolve, const char *version,
+		       struct session_outcome *o)
+{
+	struct ip ip = {0};
+
+	assert_true(ip_parse(slice_of(client), &ip));
+	session_connect(s, ip, false, slice_of(name), SLICE("smtp"));
+	session_resolved(s, slice_of(resolve), slice_of(version));
+	session_helo(s, SLICE("mail.example.com"));
+	session_mail(s, SLICE("<a@example.com>"), SLICE(""), SLICE(""));
+	session_header(s, SLICE("From"), SLICE(" a@example.com"));
+	session_end_of_message(s, SLICE("Q5"), NOW, o);
+}
+
+#define POSTFIX "Postfix 3.7.11"
+#define LOOK_UP "iprev=pass:real.example.com "
+#define TRUST	"iprev=pass:mta.example.com "
+
+/* AR-9: whom to believe that the name is the client's. */
+static const struct named_row {
+	const char *name, *resolve, *version, *log;
+} named_rows[] = {
+	{"mta.example.com", "", POSTFIX, TRUST},
+	{"unknown", "", POSTFIX, LOOK_UP},
+	{"[192.0.2.1]", "", POSTFIX, LOOK_UP},
+	{"", "", POSTFIX, LOOK_UP},
+	{"mta.example.com", "", "8.17.1.9", LOOK_UP},
+	{"mta.example.com", "", "Postfixed 1", LOOK_UP},
+	{"mta.example.com", "", "", LOOK_UP},
+	{"mta.example.com", "OK", "8.17.1.9", TRUST},
+	{"mta.example.com", "FORGED", "8.17.1.9", LOOK_UP},
+	{"mta.example.com", "FAIL", "8.17.1.9", LOOK_UP},
+	{"mta.example.com", "TEMP", POSTFIX, LOOK_UP},
+};
+
+static void test_names(void **state)
+{
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(named_rows) / sizeof(*named_rows); i++) {
+		const struct named_row *r = &named_rows[i];
+		struct session *s = session_new(w->app);
+		struct session_outcome o;
+
+		play_named(s, "192.0.2.1", r->name, r->resolve, r->version, &o);
+		if (strstr(o.log, r->log) == NULL)
+			fail_msg("row %zu: %s", i, o.log);
+		session_free(s);
+	}
+}
+
+/* The confirmed name is that of the connection: it lasts for every message,
+ * and not into the next connection. */
+static void test_name_lasts(void **state)
+{
+	struct world *w = *state;
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+	struct ip ip = {0};
+
+	play_named(s, "192.0.2.1", "mta.example.com", "OK", "", &o);
+	session_helo(s, SLICE("again.example.com"));
+	session_mail(s, SLICE("<b@example.com>"), SLICE(""), SLICE(""));
+	session_end_of_message(s, SLICE("Q6"), NOW, &o);
+	assert_non_null(strstr(o.log, TRUST));
+	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
+	session_connect(s, ip, false, SLICE("mta.example.com"), SLICE(""));
+	session_mail(s, SLICE("<b@example.com>"), SLICE(""), SLICE(""));
+	session_end_of_message(s, SLICE("Q7"), NOW, &o);
+	assert_non_null(strstr(o.log, LOOK_UP));
+	session_free(s);
+}
+
+static const char *value_at(const struct session_outcome *o, size_t from_end,
+			    const char *name)
+{
+	const struct edit *e = &o->edits.v[o->edits.n - 1 - from_end];
+
+	assert_true(from_end < o->edits.n);
+	assert_int_equal(e->kind, EDIT_INSERT);
+	assert_int_equal(e->index, 0);
+	assert_string_equal(e->name, name);
+	return e->value;
+}
+
+/* RFC 7208 9.1: above every other Received-SPF, one for each identity, MAIL
+ * FROM's topmost; Authentication-Results above them, and of one mind (9). */
+static void test_received_spf(void **state)
+{
+	struct world *w = *state;
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+	const char *authres, *mailfrom, *helo;
+
+	play_named(s, "203.0.113.1", "[203.0.113.1]", "", "", &o);
+	assert_int_equal(o.edits.n, 3);
+	authres = value_at(&o, 0, "Authentication-Results");
+	mailfrom = value_at(&o, 1, "Received-SPF");
+	helo = value_at(&o, 2, "Received-SPF");
+	assert_non_null(strstr(authres, "spf=fail smtp.mailfrom=example.com"));
+	assert_true(slice_starts(slice_of(mailfrom), " fail ("));
+	assert_non_null(strstr(mailfrom, "identity=mailfrom"));
+	assert_non_null(strstr(authres, "spf=none"));
+	assert_true(slice_starts(slice_of(helo), " none ("));
+	assert_non_null(strstr(helo, "identity=helo"));
+	assert_non_null(strstr(authres, "iprev=permerror"));
+	session_free(s);
+}
+
+/* SPF-3: a client of our own is not checked, and that is said once; nothing
+ * is claimed about its name either. */
+static void test_internal(void **state)
+{
+	struct world *w = *state;
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+	const char *authres, *spf;
+
+	play_named(s, "127.0.0.1", "localhost", "OK", POSTFIX, &o);
+	assert_int_equal(o.edits.n, 1);
+	authres = value_at(&o, 0, "Authentication-Results");
+	spf = strstr(authres, "spf=");
+	assert_non_null(spf);
+	assert_true(slice_starts(
+		slice_of(spf),
+		"spf=none reason=\"client in networks.internal\""));
+	assert_null(strstr(spf + 4, "spf="));
+	assert_null(strstr(authres, "smtp."));
+	assert_null(strstr(authres, "iprev"));
+	assert_non_null(strstr(o.log,
+			       " spf_helo=skipped "
+			       "spf=skipped(client in networks.internal) "));
+	assert_null(strstr(o.log, "iprev"));
+	session_free(s);
+}
+
+/* A list that is given replaces the default: then loopback is checked. */
+static void test_no_internal(void **state)
+{
+	struct world *w = *state;
+	struct app *app = unconst(w->app);
+	struct session *s = session_new(app);
+	struct session_outcome o;
+	size_t n = app->env.ninternal;
+
+	app->env.ninternal = 0;
+	play_named(s, "127.0.0.1", "localhost", "", POSTFIX, &o);
+	app->env.ninternal = n;
+	assert_non_null(strstr(o.log, " spf=fail:example.com "));
+	assert_non_null(strstr(o.log, " iprev=pass:localhost "));
+	session_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +439,11 @@ int main(void)
 		cmocka_unit_test(test_nothing_but_the_end),
 		cmocka_unit_test(test_unsignable),
 		cmocka_unit_test(test_forgery_behind_limits),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_name_lasts),
+		cmocka_unit_test(test_received_spf),
+		cmocka_unit_test(test_internal),
+		cmocka_unit_test(test_no_internal),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -21,6 +21,8 @@ static void test_removal(void **state)
 {
 	struct arena *a = arena_new();
 	struct own_fields l = {0};
+	struct client_facts client = {0};
+	struct envelope_facts envelope = {0};
 	struct results r = {0};
 	struct verdict v = {0};
 	struct edits e;
@@ -31,7 +33,7 @@ static void test_removal(void **state)
 	add(a, &l, "authentication-results", " other.example; spf=pass");
 	add(a, &l, "Authentication-Results", " \"MX.Example.NET.\" 1; none");
 	add(a, &l, "Authentication-Results", " old.example.net; dmarc=pass");
-	stamp_inbound(a, &env, &l, &r, &v, &e);
+	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);
 	assert_int_equal(e.n, 4);
 	assert_int_equal(e.v[0].kind, EDIT_DELETE);
 	assert_int_equal(e.v[0].index, 4);
@@ -138,12 +140,63 @@ static void test_unsigned(void **state)
 	arena_free(a);
 }
 
+/* RFC 8601 2.7.3: the client's address, and the name only as a comment. */
+static void test_iprev(void **state)
+{
+	struct arena *a = arena_new();
+	struct results r = {.iprev = {.checked = true,
+				      .status = IPREV_STATUS_PASS,
+				      .name = "mx.example.org"}};
+	struct verdict v = {0};
+	struct authres ar;
+	struct slice value;
+
+	(void)state;
+	assert_true(ip_parse(SLICE("2001:db8::1"), &r.iprev.client));
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_true(slice_ends_ci(value, "iprev=pass (mx.example.org) "
+					 "policy.iprev=\"2001:db8::1\""));
+	assert_true(authres_parse(a, value, &ar));
+	check_prop(find(&ar, "iprev", 0), "policy", "iprev", "2001:db8::1");
+	/* the writer escapes it, whatever a name may hold one day */
+	r.iprev.name = "a) b=(c";
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_true(authres_parse(a, value, &ar));
+	assert_int_equal(find(&ar, "iprev", 0)->nprops, 1);
+	r.iprev.checked = false;
+	assert_true(authres_parse(a, stamp_authres(a, "mx.example.net", &r, &v),
+				  &ar));
+	assert_null(find(&ar, "iprev", 0));
+	arena_free(a);
+}
+
+/* SPF-3, AR-6: what was not checked is said once and claims no domain. */
+static void test_skipped(void **state)
+{
+	struct arena *a = arena_new();
+	struct results r = {
+		.spf_helo = {.identity = SPF_IDENTITY_HELO, .reason = "ours"},
+		.spf_mailfrom = {.identity = SPF_IDENTITY_MAILFROM,
+				 .reason = "ours"}};
+	struct verdict v = {0};
+	struct authres ar;
+
+	(void)state;
+	assert_true(authres_parse(a, stamp_authres(a, "mx.example.net", &r, &v),
+				  &ar));
+	check_slice(find(&ar, "spf", 0)->result, "none");
+	check_slice(find(&ar, "spf", 0)->reason, "ours");
+	assert_int_equal(find(&ar, "spf", 0)->nprops, 0);
+	assert_null(find(&ar, "spf", 1));
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_removal),
-		cmocka_unit_test(test_content),
-		cmocka_unit_test(test_unsigned),
+		cmocka_unit_test(test_removal),	 cmocka_unit_test(test_content),
+		cmocka_unit_test(test_unsigned), cmocka_unit_test(test_iprev),
+		cmocka_unit_test(test_skipped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
