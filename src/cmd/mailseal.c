@@ -18,7 +18,14 @@ static const struct {
 	 "--ip A --helo H --from S [--zone F] [--now N] [--json] < message"},
 	{"sign", cmd_sign, "--domain D --selector S --key F < message"},
 	{"key", cmd_key,
-	 "new --domain D --selector S [--type rsa|ed25519] [--out F]"},
+	 "new --domain D --selector S [--type rsa|ed25519] [--bits N] "
+	 "[--out F]"},
+	{"key", cmd_key, "list | check [-c F] [--domain D] [--selector S]"},
+	{"key", cmd_key,
+	 "publish [-c F] --domain D --selector S [--format zone|nsupdate]"},
+	{"key", cmd_key, "activate [-c F] --domain D --selector S"},
+	{"key", cmd_key,
+	 "retire [-c F] --domain D --selector S [--revoked [--force]]"},
 	{"check-config", cmd_check_config, "FILE | --defaults | --table"},
 };
 
