@@ -220,6 +220,7 @@ static void test_redirect_growth(void **state)
 		world_open(&w, zone, 1000);
 		r = check_in(&w);
 		check_status(&r, SPF_STATUS_PERMERROR, specs[i]);
+		assert_int_equal(r.terms, 11);
 		assert_true(dns_budget_queries(w.budget) <= 11);
 		assert_true(arena_used(w.arena) < 1 << 20);
 		world_close(&w);
@@ -250,12 +251,10 @@ static void test_crafted_policies(void **state)
 		{"a:/64", SPF_STATUS_PERMERROR},
 		{"a://64", SPF_STATUS_PERMERROR},
 		{"a//64", SPF_STATUS_FAIL},
-		{"mx//64", SPF_STATUS_FAIL},
 		{"a/4294967040", SPF_STATUS_PERMERROR},
 		{"a//4294967040", SPF_STATUS_PERMERROR},
 		{"a:%{d}/4294967040", SPF_STATUS_PERMERROR},
 		{"mx/18446744073709551616", SPF_STATUS_PERMERROR},
-		{"ip4:192.0.2.1/4294967040", SPF_STATUS_PERMERROR},
 		{"ip4:192.0.2.1/4294967328", SPF_STATUS_PERMERROR},
 	};
 	char zone[256];
