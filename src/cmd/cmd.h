@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 int cmd_verify(int argc, char **argv);
+int cmd_spf(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
@@ -17,5 +18,8 @@ int cmd_check_config(int argc, char **argv);
 bool cmd_read_stdin(struct arena *a, size_t max, struct slice *ret);
 /* "mailseal NAME: message" on stderr; returns EX_USAGE. */
 int cmd_usage(const char *name, const char *message);
+/* The same in one line, without the usage: what is wrong and the cure. */
+int cmd_refuse(const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #endif

@@ -11,25 +11,27 @@
 #include <sysexits.h>
 
 #include "base/clock.h"
+#include "cmd/resolver_options.h"
 #include "eval/eval.h"
 #include "mail/domain.h"
 
 #define MESSAGE_MAX (256 * 1024 * 1024)
 
 struct arguments {
-	const char *ip, *helo, *from, *zone, *authserv_id;
+	const char *ip, *helo, *from, *authserv_id;
 	int64_t now;
 	bool json;
+	struct resolver_options resolver;
 };
 
 static const struct option long_options[] = {
 	{"ip", required_argument, NULL, 'i'},
 	{"helo", required_argument, NULL, 'h'},
 	{"from", required_argument, NULL, 'f'},
-	{"zone", required_argument, NULL, 'z'},
 	{"now", required_argument, NULL, 'n'},
 	{"authserv-id", required_argument, NULL, 'a'},
 	{"json", no_argument, NULL, 'j'},
+	RESOLVER_LONG_OPTIONS,
 	{0},
 };
 
@@ -56,13 +58,13 @@ static int parse(int argc, char **argv, struct arguments *o)
 			o->helo = optarg;
 		else if (c == 'f')
 			o->from = optarg;
-		else if (c == 'z')
-			o->zone = optarg;
 		else if (c == 'a')
 			o->authserv_id = optarg;
 		else if (c == 'j')
 			o->json = true;
-		else if (c != 'n' || !set_now(o, optarg))
+		else if (c == 'n' ? !set_now(o, optarg)
+				  : !resolver_options_take(&o->resolver, c,
+							   optarg))
 			return cmd_usage("verify", "bad option");
 	}
 	if (o->ip == NULL || o->from == NULL)
@@ -127,13 +129,10 @@ static struct slice with_crlf(struct arena *a, struct slice s)
 
 static int verify(struct arena *a, const struct arguments *o)
 {
-	struct dns_options dns = {.zone_file = o->zone,
-				  .query_timeout_ms = 6000,
-				  .cache_bytes = 1 << 20};
 	struct eval_env env = {.dns_wait_ms = 20000, .dns_max_queries = 150};
 	struct client_facts client = {.helo = slice_of(o->helo)};
 	struct slice message;
-	const char *err = NULL;
+	int status = 0;
 
 	if (!ip_parse(slice_of(o->ip), &client.addr))
 		return cmd_usage("verify", "--ip is no address");
@@ -142,11 +141,9 @@ static int verify(struct arena *a, const struct arguments *o)
 		return cmd_usage("verify", "--authserv-id is no domain");
 	if (!cmd_read_stdin(a, MESSAGE_MAX, &message))
 		return EX_NOINPUT;
-	env.dns = dns_new(a, &dns, &err);
-	if (env.dns == NULL) {
-		fprintf(stderr, "mailseal verify: %s\n", err);
-		return EX_CONFIG;
-	}
+	env.dns = resolver_open(a, "verify", &o->resolver, &status);
+	if (env.dns == NULL)
+		return status;
 	env.dkim = (struct dkim_verify_options){
 		10, 50, 1024, 4096, 300, crypto_keycache_new(100)};
 	run(a, o, &env, &client, with_crlf(a, message));

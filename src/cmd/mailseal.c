@@ -2,6 +2,7 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -16,6 +17,8 @@ static const struct {
 } commands[] = {
 	{"verify", cmd_verify,
 	 "--ip A --helo H --from S [--zone F] [--now N] [--json] < message"},
+	{"spf", cmd_spf,
+	 "DOMAIN --ip A [--sender S] [--helo H] [--zone F] [--trace]"},
 	{"sign", cmd_sign, "--domain D --selector S --key F < message"},
 	{"key", cmd_key,
 	 "new --domain D --selector S [--type rsa|ed25519] [--bits N] "
@@ -45,6 +48,18 @@ int cmd_usage(const char *name, const char *message)
 		if (strcmp(commands[i].name, name) == 0)
 			fprintf(stderr, "usage: mailseal %s %s\n", name,
 				commands[i].use);
+	return EX_USAGE;
+}
+
+int cmd_refuse(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fprintf(stderr, "mailseal %s: ", name);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
 	return EX_USAGE;
 }
 

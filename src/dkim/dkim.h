@@ -100,18 +100,24 @@ struct dkim_signing_key {
 	const char *selector; /* s=, canonical */
 	const struct crypto_privkey *key;
 	uint32_t lifetime;    /* seconds for x=; 0: no x= */
-	const char *identity; /* i=, checked with dkim_identity_ok(); or NULL */
-	/* For h=, checked with dkim_signed_name_ok(); NULL: the default list */
+	/* i= in plain text, checked with dkim_identity_ok(); or NULL */
+	const char *identity;
+	/* For h=, checked with dkim_signed_name_ok(); NULL: the default list.
+	 * A list without From is refused where lists are checked, and no
+	 * message can be signed by it (RFC 6376 5.4).  Of a name that is there
+	 * twice the first counts. */
 	const struct dkim_signed_name *names;
 	size_t nnames;
 };
 
 /* May i= be this, with this d= (RFC 6376 3.5: "user@" and a domain equal to or
- * below d=, or only "@domain")? */
+ * below d=, or only "@domain")?  The user is an RFC 5321 Local-part, in plain
+ * text: the signer encodes what may not stand in i= (2.11). */
 bool dkim_identity_ok(const char *identity, const char *domain);
-/* May a field of this name be signed?  False and *reason (a constant): no
- * field name, or a field that the MTA or others on the way rewrite (5.4.1:
- * Return-Path, Received, Bcc, Authentication-Results, ARC-..., ...). */
+/* May a field of this name be signed?  False and *reason (a constant that goes
+ * on after the name): no field name, or a field that the MTA or others on the
+ * way rewrite (5.4.1: Return-Path, Received, Bcc, Authentication-Results,
+ * ARC-..., ...). */
 bool dkim_signed_name_ok(const char *name, const char **reason);
 /* The default list. */
 const struct dkim_signed_name *dkim_default_names(size_t *n);
@@ -119,9 +125,10 @@ const struct dkim_signed_name *dkim_default_names(size_t *n);
 struct dkim_signer;
 
 /*
- * Opens a signature by each key over `fields` (DK-50 list, oversigned as
- * DK-51; c=relaxed/relaxed).  The body is hashed once for all.  Never NULL;
- * all arguments must live until dkim_signer_end() has returned.
+ * Opens a signature by each key over `fields` (c=relaxed/relaxed).  The body
+ * is hashed once for all.  To, Cc, Reply-To, Sender and Resent- fields with an
+ * address without "@domain" are not signed: the MTA will add the domain.
+ * Never NULL; all arguments must live until dkim_signer_end() has returned.
  */
 struct dkim_signer *dkim_signer_new(struct arena *a,
 				    const struct field_list *fields,
@@ -131,8 +138,8 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
  * (RFC 6376 5.3). */
 void dkim_signer_body(struct dkim_signer *s, struct slice bytes);
 /* What the MTA may still change, and with it break the signature: a constant
- * for the log ("a body line is longer than 998 bytes"), or NULL.  After
- * dkim_signer_end(). */
+ * for the log ("a body line is longer than 998 bytes"), or NULL; of several,
+ * the worst.  After dkim_signer_end(). */
 const char *dkim_signer_warning(const struct dkim_signer *s);
 /*
  * One DKIM-Signature field value per key (leading space, folded with LF TAB),

@@ -1,64 +1,28 @@
 /*
  * DKIM signing (RFC 6376 5; RFC 8301, 8463): relaxed/relaxed, SHA-256.
  *
- * Which mail is signed, and with which keys, is decided elsewhere; here only
- * fields and body become DKIM-Signature values.  The body is hashed as it
- * comes: the MTA hands over CRLF line ends.  Never l= (it lets anybody append)
- * and never z=.
+ * Which mail is signed, and with which keys, is decided elsewhere; which of
+ * its fields, in names.c.  Here fields and body become DKIM-Signature values.
+ * The body is hashed once, and the headers of all signatures in one call.
+ * Never l= (it lets anybody append) and never z=.
+ *
+ * The signature is over what the MTA will send, so line ends are made CRLF
+ * before hashing, and what the MTA may still change is reported.
  *
  * A signer belongs to one thread and one message.
  */
 #include "dkim/dkim.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "dkim/hash.h"
+#include "dkim/names.h"
 #include "mail/base64.h"
 
 #define LINE_MAX_COLUMNS 77
 #define TAB_COLUMNS	 8
 #define VALUE_MAX	 65536
-
-/* RFC 6376 5.4.1, DK-50; `over`: listed once more than present, so that none
- * can be added (RFC 6376 8.15, DK-51).  Mailing lists add List- fields. */
-static const struct {
-	const char *name;
-	bool over;
-} signed_fields[] = {
-	{"From", true},
-	{"To", true},
-	{"Cc", true},
-	{"Subject", true},
-	{"Date", true},
-	{"Reply-To", true},
-	{"Sender", true},
-	{"Message-ID", true},
-	{"In-Reply-To", true},
-	{"References", true},
-	{"MIME-Version", true},
-	{"Content-Type", true},
-	{"Content-Transfer-Encoding", true},
-	{"Content-Disposition", false},
-	{"Content-ID", false},
-	{"Content-Description", false},
-	{"Resent-Date", false},
-	{"Resent-From", false},
-	{"Resent-Sender", false},
-	{"Resent-To", false},
-	{"Resent-Cc", false},
-	{"Resent-Message-ID", false},
-	{"List-Id", false},
-	{"List-Help", false},
-	{"List-Unsubscribe", true},
-	{"List-Unsubscribe-Post", true},
-	{"List-Subscribe", false},
-	{"List-Post", false},
-	{"List-Owner", false},
-	{"List-Archive", false},
-	{"Autocrypt", false},
-	{"Feedback-ID", false},
-};
+#define LINE_MAX_BYTES	 998 /* RFC 5322 2.1.1, without CRLF */
 
 struct dkim_signer {
 	struct arena *arena;
@@ -68,6 +32,11 @@ struct dkim_signer {
 	int64_t now;
 	struct canon_body body;
 	struct crypto_hash *hash;
+	bool cr;	/* the last body byte was a CR: its LF may follow */
+	size_t column;	/* bytes in the body line so far */
+	bool long_line; /* in the body */
+	bool long_field;
+	bool left_out; /* a field with an address without domain */
 };
 
 static void add_to_hash(void *arg, struct slice bytes)
@@ -93,9 +62,55 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
 	return s;
 }
 
+/* ---- line ends and line lengths ---- */
+
+/* The offset of the first `c` from `from` on, or `to`. */
+static size_t find(struct slice s, size_t from, size_t to, char c)
+{
+	const char *p = memchr(s.p + from, c, to - from);
+
+	return p != NULL ? (size_t)(p - s.p) : to;
+}
+
+static void count_line(struct dkim_signer *s, size_t n, bool ended)
+{
+	s->column += n;
+	s->long_line = s->long_line || s->column > LINE_MAX_BYTES;
+	if (ended)
+		s->column = 0;
+}
+
+/* Every CR, LF and CRLF ends a line and is hashed as CRLF.  Lines that end in
+ * CRLF go on in long runs, from the caller's own buffer. */
 void dkim_signer_body(struct dkim_signer *s, struct slice bytes)
 {
-	canon_body_feed(&s->body, bytes);
+	size_t from = 0, at, lf, end;
+
+	if (bytes.n == 0)
+		return;
+	if (s->cr && bytes.p[0] == '\n')
+		from = 1; /* of a CR that was hashed as CRLF already */
+	s->cr = bytes.p[bytes.n - 1] == '\r';
+	lf = find(bytes, from, bytes.n, '\n');
+	for (at = from; at < bytes.n; at = end + 1) {
+		/* Not for every CR, or many would make the work grow with
+		 * the square of their number. */
+		if (lf < at)
+			lf = find(bytes, at, bytes.n, '\n');
+		end = find(bytes, at, lf, '\r');
+		count_line(s, end - at, end < bytes.n);
+		if (end == bytes.n)
+			break;
+		if (end + 1 == lf && lf < bytes.n) {
+			end = lf;
+			continue;
+		}
+		canon_body_feed(&s->body,
+				(struct slice){bytes.p + from, end - from});
+		canon_body_feed(&s->body, SLICE("\r\n"));
+		from = end + 1;
+	}
+	canon_body_feed(&s->body, slice_from(bytes, from));
 }
 
 /* ---- folded text ---- */
@@ -112,30 +127,35 @@ static void fold(struct folder *f)
 	f->column = TAB_COLUMNS;
 }
 
-/* A word after a space or a fold. */
-static void put_word(struct folder *f, const char *word)
+static void put(struct folder *f, const char *tag, struct slice value,
+		const char *end)
 {
-	size_t n = strlen(word);
+	strbuf_adds(&f->text, tag);
+	strbuf_add(&f->text, value);
+	strbuf_adds(&f->text, end);
+	f->column += strlen(tag) + value.n + strlen(end);
+}
 
-	if (f->column + 1 + n > LINE_MAX_COLUMNS) {
+/* A word after a space or a fold. */
+static void put_word(struct folder *f, const char *tag, struct slice value,
+		     const char *end)
+{
+	if (f->column + 1 + strlen(tag) + value.n + strlen(end) >
+	    LINE_MAX_COLUMNS) {
 		fold(f);
 	} else {
 		strbuf_addc(&f->text, ' ');
 		f->column++;
 	}
-	strbuf_adds(&f->text, word);
-	f->column += n;
+	put(f, tag, value, end);
 }
 
 /* More of the same word, where a fold is allowed but no space is needed. */
-static void put_part(struct folder *f, const char *part)
+static void put_part(struct folder *f, struct slice value, const char *end)
 {
-	size_t n = strlen(part);
-
-	if (f->column + n > LINE_MAX_COLUMNS)
+	if (f->column + value.n + strlen(end) > LINE_MAX_COLUMNS)
 		fold(f);
-	strbuf_adds(&f->text, part);
-	f->column += n;
+	put(f, "", value, end);
 }
 
 /* Base64 fills the lines. */
@@ -152,78 +172,64 @@ static void put_base64(struct folder *f, struct slice s)
 	}
 }
 
-/* ---- the signature ---- */
+/* ---- the signatures ---- */
 
-/* The names for h=, with ":" between; false when there are too many. */
-static bool list_names(const struct dkim_signer *s, struct strbuf *ret)
-{
-	size_t listed = 0;
+/* One that is being made. */
+struct draft {
+	struct slice names; /* for h= */
+	struct folder f;    /* the field up to and with "b=" */
+	struct field field; /* the same and something for b= */
+	struct dkim_signature parsed;
+};
 
-	for (size_t i = 0; i < sizeof(signed_fields) / sizeof(signed_fields[0]);
-	     i++) {
-		const char *name = signed_fields[i].name;
-		size_t n = field_count(s->fields, name);
-		if (signed_fields[i].over)
-			n++;
-		if (n > DKIM_NAMES_MAX - listed)
-			return false;
-		for (; n > 0; n--, listed++) {
-			if (listed > 0)
-				strbuf_addc(ret, ':');
-			strbuf_adds(ret, name);
-		}
-	}
-	return true;
-}
-
-static void put_names(struct folder *f, struct arena *a, struct slice names)
+static void put_names(struct folder *f, struct slice names)
 {
 	bool first = true;
 
 	while (names.p != NULL) {
-		const char *name = slice_cstr(a, slice_cut(&names, ':'));
+		struct slice name = slice_cut(&names, ':');
 		const char *end = names.p != NULL ? ":" : ";";
 		if (first)
-			put_word(f, arena_printf(a, "h=%s%s", name, end));
+			put_word(f, "h=", name, end);
 		else
-			put_part(f, arena_printf(a, "%s%s", name, end));
+			put_part(f, name, end);
 		first = false;
 	}
 }
 
-/* RFC 6376 3.5: t= and x= */
-static void put_times(struct folder *f, const struct dkim_signer *s,
-		      const struct dkim_signing_key *key)
+static void put_time(struct folder *f, const char *tag, int64_t time)
 {
-	if (s->now <= 0)
-		return;
-	put_word(f, arena_printf(s->arena, "t=%lld;", (long long)s->now));
-	if (key->lifetime > 0)
-		put_word(f, arena_printf(s->arena, "x=%lld;",
-					 (long long)s->now + key->lifetime));
+	put_word(f, tag,
+		 slice_of(arena_printf(f->text.arena, "%lld", (long long)time)),
+		 ";");
 }
 
-/* The whole field up to and with "b=". */
+/* RFC 6376 3.5 */
 static void put_unsigned(struct folder *f, const struct dkim_signer *s,
 			 const struct dkim_signing_key *key, struct slice names,
 			 struct slice bh)
 {
-	struct arena *a = s->arena;
 	bool rsa = crypto_privkey_type(key->key) == CRYPTO_RSA;
 
-	strbuf_init(&f->text, a, VALUE_MAX);
+	strbuf_init(&f->text, s->arena, VALUE_MAX);
 	strbuf_adds(&f->text, "DKIM-Signature:");
 	f->column = f->text.n;
-	put_word(f, "v=1;");
-	put_word(f, rsa ? "a=rsa-sha256;" : "a=ed25519-sha256;");
-	put_word(f, "c=relaxed/relaxed;");
-	put_word(f, arena_printf(a, "d=%s;", key->domain));
-	put_word(f, arena_printf(a, "s=%s;", key->selector));
-	put_times(f, s, key);
-	put_names(f, a, names);
-	put_word(f, arena_printf(a, "bh=%.*s;", (int)bh.n, bh.p));
+	put_word(f, "v=", SLICE("1"), ";");
+	put_word(f, "a=", slice_of(rsa ? "rsa-sha256" : "ed25519-sha256"), ";");
+	put_word(f, "c=", SLICE("relaxed/relaxed"), ";");
+	put_word(f, "d=", slice_of(key->domain), ";");
+	put_word(f, "s=", slice_of(key->selector), ";");
+	if (key->identity != NULL)
+		put_word(f, "i=", dkim_identity_text(s->arena, key->identity),
+			 ";");
+	if (s->now > 0)
+		put_time(f, "t=", s->now);
+	if (s->now > 0 && key->lifetime > 0)
+		put_time(f, "x=", s->now + key->lifetime);
+	put_names(f, names);
+	put_word(f, "bh=", bh, ";");
 	fold(f);
-	put_part(f, "b=");
+	put_part(f, SLICE("b="), "");
 }
 
 /* The value as the milter protocol wants it: folds as LF TAB. */
@@ -239,56 +245,142 @@ static struct slice value_of(struct arena *a, struct slice raw)
 	return (struct slice){out, n};
 }
 
-static bool sign_one(const struct dkim_signer *s,
-		     const struct dkim_signing_key *key, struct slice names,
-		     struct slice bh, struct slice *ret)
+/* The names for h= of key `i`, shared with an earlier key of the same list. */
+static const char *choose_names(struct dkim_signer *s, struct draft *v,
+				size_t i)
 {
-	struct folder f;
-	struct field field = {.name = SLICE("DKIM-Signature")};
-	struct dkim_header_hash h = {
-		.h = names, .mode = CANON_RELAXED, .plain = true};
+	for (size_t k = 0; k < i; k++) {
+		if (s->keys[k].names == s->keys[i].names &&
+		    s->keys[k].nnames == s->keys[i].nnames) {
+			v[i].names = v[k].names;
+			return NULL;
+		}
+	}
+	return dkim_names_choose(s->arena, s->fields, &s->keys[i], &v[i].names,
+				 &s->left_out);
+}
+
+/* Up to and with "b=".  It is read like one that came in the mail: what a
+ * verifier would refuse is not made. */
+static const char *make_draft(const struct dkim_signer *s,
+			      const struct dkim_signing_key *key,
+			      struct slice bh, struct draft *v)
+{
+	struct slice raw;
+
+	put_unsigned(&v->f, s, key, v->names, bh);
+	/* Hashing empties b=; libopendkim wants something there before. */
+	raw = slice_of(
+		arena_printf(s->arena, "%sAAAA", strbuf_cstr(&v->f.text)));
+	v->field.name = slice_first(raw, strlen("DKIM-Signature"));
+	v->field.raw = raw;
+	v->field.value = slice_from(raw, v->field.name.n + 1);
+	dkim_signature_parse(s->arena, &v->field, &v->parsed);
+	if (v->f.text.overflow)
+		return "signature too long";
+	return v->parsed.ok ? NULL : v->parsed.result.reason;
+}
+
+/* Hashes the header for all of them, and fills in b=. */
+static bool finish(const struct dkim_signer *s, struct draft *v,
+		   struct slice *ret_values)
+{
+	struct dkim_header_hash *h =
+		arena_array(s->arena, s->nkeys + 1, sizeof(*h));
 	struct slice sig;
 
-	put_unsigned(&f, s, key, names, bh);
-	/* Hashing empties b=; libopendkim wants something there before. */
-	field.raw = slice_of(
-		arena_printf(s->arena, "%sAAAA", strbuf_cstr(&f.text)));
-	field.value = slice_from(field.raw, field.name.n + 1);
-	h.field = &field;
-	dkim_hash_headers(s->arena, s->fields, &h, 1);
-	if (!crypto_sign(s->arena, key->key, h.digest, &sig))
-		return false;
-	put_base64(&f, base64_encode(s->arena, sig));
-	if (f.text.overflow)
-		return false;
-	*ret = value_of(s->arena, strbuf_slice(&f.text));
+	for (size_t i = 0; i < s->nkeys; i++)
+		h[i] = (struct dkim_header_hash){.field = &v[i].field,
+						 .h = v[i].parsed.h,
+						 .mode = CANON_RELAXED,
+						 .plain = v[i].parsed.plain};
+	dkim_hash_headers(s->arena, s->fields, h, s->nkeys);
+	for (size_t i = 0; i < s->nkeys; i++) {
+		if (!crypto_sign(s->arena, s->keys[i].key, h[i].digest, &sig))
+			return false;
+		put_base64(&v[i].f, base64_encode(s->arena, sig));
+		if (v[i].f.text.overflow)
+			return false;
+	}
+	for (size_t i = 0; i < s->nkeys; i++)
+		ret_values[i] = value_of(s->arena, strbuf_slice(&v[i].f.text));
 	return true;
+}
+
+/* ---- what the MTA may still change ---- */
+
+static bool has_long_line(struct slice raw)
+{
+	while (raw.p != NULL) {
+		struct slice line = slice_cut(&raw, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > LINE_MAX_BYTES)
+			return true;
+	}
+	return false;
+}
+
+/* MTAs break long lines of the header, too. */
+static bool signs_long_line(const struct dkim_signer *s, struct slice names)
+{
+	for (size_t i = 0; i < s->fields->n; i++) {
+		const struct field *f = &s->fields->v[i];
+
+		if (f->raw.n > LINE_MAX_BYTES && has_long_line(f->raw) &&
+		    dkim_signature_lists(names, slice_cstr(s->arena, f->name)) >
+			    0)
+			return true;
+	}
+	return false;
+}
+
+const char *dkim_signer_warning(const struct dkim_signer *s)
+{
+	if (s->long_line)
+		return "a body line is longer than 998 bytes";
+	if (s->long_field)
+		return "a line of a signed field is longer than 998 bytes";
+	if (s->left_out)
+		return "an address without domain is not signed";
+	return NULL;
+}
+
+/* ---- the end ---- */
+
+static struct slice end_body(struct dkim_signer *s)
+{
+	unsigned char digest[SHA256_LEN];
+
+	canon_body_end(&s->body);
+	crypto_hash_end(s->hash, digest);
+	return base64_encode(s->arena,
+			     (struct slice){(const char *)digest, SHA256_LEN});
 }
 
 bool dkim_signer_end(struct dkim_signer *s, struct slice *ret_values,
 		     const char **reason)
 {
-	unsigned char digest[SHA256_LEN];
-	struct slice bh;
-	struct strbuf names;
+	struct slice bh = end_body(s);
+	struct draft *v = arena_array(s->arena, s->nkeys + 1, sizeof(*v));
+	const char *why = NULL;
 
-	canon_body_end(&s->body);
-	crypto_hash_end(s->hash, digest);
-	bh = base64_encode(s->arena,
-			   (struct slice){(const char *)digest, SHA256_LEN});
-	strbuf_init(&names, s->arena, VALUE_MAX);
-	*reason = NULL;
 	if (s->fields->trouble != FIELD_OK)
-		*reason = field_trouble_text(s->fields->trouble);
+		why = field_trouble_text(s->fields->trouble);
 	else if (field_count(s->fields, "From") == 0) /* RFC 6376 5.4 */
-		*reason = "no From field to sign";
-	else if (!list_names(s, &names))
-		*reason = "too many fields to sign";
-	for (size_t i = 0; i < s->nkeys && *reason == NULL; i++)
-		if (!sign_one(s, &s->keys[i], strbuf_slice(&names), bh,
-			      &ret_values[i]))
-			*reason = "signing failed";
-	return *reason == NULL;
+		why = "no From field to sign";
+	for (size_t i = 0; i < s->nkeys && why == NULL; i++) {
+		why = choose_names(s, v, i);
+		if (why == NULL)
+			why = make_draft(s, &s->keys[i], bh, &v[i]);
+		if (why == NULL && signs_long_line(s, v[i].names))
+			s->long_field = true;
+	}
+	if (why == NULL && !finish(s, v, ret_values))
+		why = "signing failed";
+	*reason = why;
+	return why == NULL;
 }
 
 void dkim_signer_free(struct dkim_signer *s)

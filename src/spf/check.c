@@ -17,7 +17,6 @@
 #include "spf/macro.h"
 #include "spf/record.h"
 
-#define MAX_TERMS     10 /* RFC 7208 4.6.4 */
 #define MAX_PREFETCH  10
 #define MECHANISM_MAX 256 /* bytes of the term that are reported */
 
@@ -82,7 +81,7 @@ static void tell_modifier(const struct spf_evaluation *e, const char *name,
 
 static bool count_term(struct spf_evaluation *e)
 {
-	return ++e->terms <= MAX_TERMS;
+	return ++e->terms <= SPF_TERMS_MAX;
 }
 
 static enum spf_status too_many_terms(struct spf_evaluation *e)

@@ -22,9 +22,8 @@
 #include "mail/domain.h"
 
 /* RFC 7208 4.6.4 */
-#define MAX_VOIDS 2
-#define MAX_MX	  10
-#define MAX_PTR	  10
+#define MAX_MX	10
+#define MAX_PTR 10
 
 /* The name that libspf2 sees for every target; no wire text */
 #define TARGET	  "t.invalid"
@@ -54,7 +53,7 @@ static enum dns_type address_type(const struct spf_evaluation *e)
 /* 4.6.4: a void look-up; the third ends it */
 static void count_void(struct spf_matcher *m)
 {
-	if (++m->e->voids > MAX_VOIDS)
+	if (++m->e->voids > SPF_VOIDS_MAX)
 		m->trouble = spf_fail_with(m->e, SPF_STATUS_PERMERROR,
 					   "more than 2 void lookups");
 }

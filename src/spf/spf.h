@@ -9,6 +9,10 @@
 #include "dns/dns.h"
 #include "mail/addr.h"
 
+/* RFC 7208 4.6.4: one more is a permerror */
+#define SPF_TERMS_MAX 10
+#define SPF_VOIDS_MAX 2
+
 enum spf_status {
 	SPF_STATUS_NONE,
 	SPF_STATUS_NEUTRAL,

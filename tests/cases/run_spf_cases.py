@@ -147,8 +147,8 @@ def answers(rows, directory):
     done = subprocess.run([helper], input="".join(questions).encode("utf-8"),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=120, check=False)
-    return (done.stdout.decode("ascii").splitlines(), done.returncode,
-            done.stderr.decode("utf-8", "replace"))
+    return (done.stdout.decode("ascii", "replace").splitlines(),
+            done.returncode, done.stderr.decode("utf-8", "replace"))
 
 
 def main():

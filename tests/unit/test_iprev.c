@@ -135,6 +135,27 @@ static void test_results(void **state)
 	arena_free(a);
 }
 
+/* RFC 7208 5: an address that came as IPv4-mapped IPv6 is an IPv4 one, for
+ * the reverse name, the type and what is reported. */
+static void test_mapped(void **state)
+{
+	struct arena *a = arena_new();
+	const char *err;
+	struct dns *dns = dns_new_zone_text(a, slice_of(zone), &err);
+	struct dns_budget *b = dns_budget_new(dns, 1000, 20);
+	struct ip mapped = {
+		IP_V6, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1}};
+	struct iprev_result r;
+
+	(void)state;
+	iprev_check(a, b, &mapped, SLICE(""), &r);
+	assert_int_equal(r.status, IPREV_STATUS_PASS);
+	assert_int_equal(r.client.family, IP_V4);
+	dns_budget_free(b);
+	dns_free(dns);
+	arena_free(a);
+}
+
 /* Local submission has no address: nothing is said. */
 static void test_no_address(void **state)
 {
@@ -160,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_results),
+		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_no_address),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

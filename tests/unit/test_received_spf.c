@@ -373,6 +373,34 @@ static void test_results(void **state)
 	arena_free(a);
 }
 
+/* RFC 5322 3.2.3: what may stand without quotes. */
+static void test_atoms(void **state)
+{
+	static const struct {
+		const char *helo, *want;
+	} atoms[] = {
+		{"a", " helo=a;"},	     {"a.b-c_d", " helo=a.b-c_d;"},
+		{"a..b", " helo=\"a..b\";"}, {".a", " helo=\".a\";"},
+		{"a.", " helo=\"a.\";"},     {".", " helo=\".\";"},
+		{"a b", " helo=\"a b\";"},   {"a\\", " helo=\"a\\\\\";"},
+	};
+	struct arena *a = arena_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(atoms) / sizeof(*atoms); i++) {
+		struct input in = rows[0].in;
+		struct received f;
+		struct slice s;
+
+		in.helo = slice_of(atoms[i].helo);
+		s = make(a, &in);
+		assert_true(read_field(s, &f));
+		assert_string_equal(value_of(&f, "helo"), atoms[i].helo);
+		assert_non_null(strstr(unfolded(a, s), atoms[i].want));
+	}
+	arena_free(a);
+}
+
 static uint32_t next_random(uint32_t *x)
 {
 	*x ^= *x << 13;
@@ -479,6 +507,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_results),
+		cmocka_unit_test(test_atoms),
 		cmocka_unit_test(test_hostile),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,6 +220,7 @@ static void test_redirect_growth(void **state)
 		world_open(&w, zone, 1000);
 		r = check_in(&w);
 		check_status(&r, SPF_STATUS_PERMERROR, specs[i]);
+		assert_int_equal(r.terms, 11);
 		assert_true(dns_budget_queries(w.budget) <= 11);
 		assert_true(arena_used(w.arena) < 1 << 20);
 		world_close(&w);
@@ -240,7 +241,6 @@ static void test_crafted_policies(void **state)
 		{"exists:%{dr.-+,/_=", SPF_STATUS_PERMERROR},
 		{"exists:%%%%%%%%%%%", SPF_STATUS_PERMERROR},
 		{"exists:%{d}%", SPF_STATUS_PERMERROR},
-		{"exists:%{d}%{", SPF_STATUS_PERMERROR},
 		{"exp=%{", SPF_STATUS_PERMERROR},
 		{"redirect=%{d}%{d", SPF_STATUS_PERMERROR},
 		{"x=%{d", SPF_STATUS_PERMERROR},
@@ -251,18 +251,11 @@ static void test_crafted_policies(void **state)
 		{"a:/64", SPF_STATUS_PERMERROR},
 		{"a://64", SPF_STATUS_PERMERROR},
 		{"a//64", SPF_STATUS_FAIL},
-		{"a/", SPF_STATUS_PERMERROR},
-		{"mx:", SPF_STATUS_PERMERROR},
-		{"mx//64", SPF_STATUS_FAIL},
-		{"ptr:", SPF_STATUS_PERMERROR},
 		{"a/4294967040", SPF_STATUS_PERMERROR},
-		{"a/4294967296", SPF_STATUS_PERMERROR},
 		{"a//4294967040", SPF_STATUS_PERMERROR},
 		{"a:%{d}/4294967040", SPF_STATUS_PERMERROR},
 		{"mx/18446744073709551616", SPF_STATUS_PERMERROR},
-		{"ip4:192.0.2.1/4294967040", SPF_STATUS_PERMERROR},
 		{"ip4:192.0.2.1/4294967328", SPF_STATUS_PERMERROR},
-		{"ip6:::1/4294967040", SPF_STATUS_PERMERROR},
 	};
 	char zone[256];
 
@@ -288,7 +281,7 @@ static void test_long_expansions(void **state)
 	static const char *const terms[] = {
 		"a:",	    "mx:",	 "ptr:",     "exists:",
 		"include:", "redirect=", "-all exp="};
-	static char helo[4000];
+	static char helo[1000];
 
 	(void)state;
 	memset(helo, 'h', sizeof(helo));
@@ -306,7 +299,7 @@ static void test_long_expansions(void **state)
 			check_from(&w, "192.0.2.1", SLICE("u"),
 				   (struct slice){helo, sizeof(helo)});
 			assert_true(dns_budget_queries(w.budget) <= 3);
-			assert_true(arena_used(w.arena) < 4 << 20);
+			assert_true(arena_used(w.arena) < 128 << 10);
 			world_close(&w);
 			arena_free(a);
 		}
@@ -362,6 +355,26 @@ static void test_crafted_explanations(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		check_explained(t[i].text, t[i].want);
+}
+
+/* Macros that expand to nothing are work all the same: 128 are enough. */
+static void test_many_macros(void **state)
+{
+	struct arena *a = arena_new();
+	struct strbuf b;
+	struct world w;
+
+	(void)state;
+	strbuf_init(&b, a, 1 << 12);
+	strbuf_adds(&b, "x.example TXT");
+	for (int i = 0; i < 129; i++)
+		strbuf_adds(&b, " \"%{h}\"");
+	strbuf_adds(&b, " \"y\"\nd.example TXT \"v=spf1 -all exp=x.example\"");
+	world_open(&w, strbuf_cstr(&b), 20);
+	assert_null(
+		check_from(&w, "192.0.2.1", SLICE("u"), SLICE("")).explanation);
+	world_close(&w);
+	arena_free(a);
 }
 
 /* Every length around the sizes of the library's buffers, of literal text and
@@ -571,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_crafted_policies),
 		cmocka_unit_test(test_long_expansions),
 		cmocka_unit_test(test_crafted_explanations),
+		cmocka_unit_test(test_many_macros),
 		cmocka_unit_test(test_explanation_lengths),
 		cmocka_unit_test(test_no_abort_without_answer),
 		cmocka_unit_test(test_names_of_the_front_end),
