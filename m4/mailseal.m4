@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 ])],
 	[AC_MSG_RESULT([yes])],
 	[AC_MSG_RESULT([no])
-	 AC_MSG_ERROR([--enable-fuzz needs clang with libFuzzer: apt-get install clang-14 libclang-rt-14-dev, and CC=clang])])
+	 AC_MSG_ERROR([--enable-fuzz needs clang with libFuzzer: apt-get install clang-14 libclang-rt-14-dev, and CC=clang-14])])
 CFLAGS="$ms_save_flags"
 MS_CFLAGS="$MS_CFLAGS -fsanitize=fuzzer-no-link"
 FUZZ_LIBS=-fsanitize=fuzzer

@@ -1,7 +1,7 @@
 """`mailseal spf`: its lines, its trace, its refusals.
 
 What a policy means is tested in tests/cases; here is what an administrator
-sees of it.  All questions are answered from zone files.
+sees of it.  Answers come from zone files or from a name server on the loopback.
 """
 import os
 import re
@@ -11,6 +11,12 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap  # noqa: E402
+
+try:
+    from dns_server import Server
+    from dns_zone import SignedZone
+except ImportError:  # dnspython or cryptography is missing
+    Server = None
 
 PROGRAM = os.path.join(os.environ.get("MAILSEAL_BUILDDIR", "."), "mailseal")
 EX_USAGE, EX_CONFIG = 64, 78
@@ -267,6 +273,39 @@ def refusals(t):
               f"refused: {arguments!r}")
 
 
+def servers(t, work):
+    """--server, --trust-anchor: what was validated is secure, what is bogus
+    is a temporary failure (RFC 7208 4.4, RFC 4035 5.5)."""
+    if Server is None:
+        t.skip("--server, --trust-anchor", "no dnspython or cryptography")
+        return
+    root = SignedZone('good.example TXT "v=spf1 a -all"\n'
+                      "good.example A 192.0.2.9\n"
+                      'bad.example TXT "v=spf1 -all"\n',
+                      tampered=["bad.example"])
+    anchor = os.path.join(work, "anchor")
+    with open(anchor, "w", encoding="ascii") as f:
+        f.write(root.ds() + "\n")
+    with Server(zones=[root]) as server:
+        ask = f"--ip 192.0.2.9 --trace --server {server.address}"
+        status, out, err = run(f"good.example {ask}")
+        t.is_((status, out.splitlines()[0], err), (0, "pass  (a)", ""),
+              "--server: asked for the policy")
+        t.ok(server.asked("good.example") > 0, "by name")
+        t.hasnt(out, "secure", "nothing is secure without --trust-anchor")
+        validated = f"{ask} --trust-anchor {anchor}"
+        status, out, err = run(f"good.example {validated}")
+        t.is_(re.findall(r"^ *(\S+ \S+: .*), TTL \d+, secure$", out, re.M),
+              ["good.example TXT: found 1 record",
+               "good.example A: found 1 record (192.0.2.9)"],
+              "--trust-anchor: secure answers say so", out, err)
+        status, out, err = run(f"bad.example {validated}")
+        t.is_((status, out.splitlines()[0]),
+              (0, "temperror  DNSSEC validation failed"), "bogus", out, err)
+        t.has(out, "bad.example TXT: temporary failure: DNSSEC validation "
+              "failed\ntemperror: ", "and so says the trace")
+
+
 def full_disk(t, zone):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -303,6 +342,8 @@ def main():
                 group(t, zone)
         with t.group("refusals"):
             refusals(t)
+        with t.group("servers"):
+            servers(t, work)
     t.done()
 
 

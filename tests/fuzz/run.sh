@@ -5,9 +5,9 @@
 src=$1
 seconds=$2
 shift 2
-if ! strings "$1" 2> /dev/null | grep -q max_total_time; then
+if ! "./$1" -help=1 2>&1 | grep -q max_total_time; then
 	echo "these targets have no libFuzzer:" \
-		"configure with --enable-fuzz CC=clang" >&2
+		"configure with --enable-fuzz CC=clang-14" >&2
 	exit 1
 fi
 status=0

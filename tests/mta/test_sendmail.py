@@ -43,7 +43,8 @@ class Run:
         return m
 
     def inbound(self):
-        forged = "".join(f"Authentication-Results: {v}\n" for v in (
+        forged = "Received-SPF: fail (foreign)\n"
+        forged += "".join(f"Authentication-Results: {v}\n" for v in (
             f"{ID}; dmarc=pass", "foreign.example; spf=pass",
             f"{ID.upper()}; spf=pass", f"{ID} 1; dkim=pass"))
         data = sign(mail("example.org", "in", forged), "example.org", "s1",
@@ -58,6 +59,14 @@ class Run:
                    "in: above everything")
         self.t.is_(values[1:], ["foreign.example; spf=pass"],
                    "in: the forged ones went, the foreign one stays")
+        # the zone has no name for 127.0.0.1: Sendmail has confirmed it
+        self.t.has(values[0], "iprev=pass (", "in: {client_resolve} came")
+        self.t.is_([n for n, _ in m.fields[1:4]],
+                   ["Received-SPF", "Received-SPF", "Received"],
+                   "in: two fields Received-SPF below it", m.data)
+        self.t.is_([v.split()[0] for v in m.all("Received-SPF")],
+                   ["pass", "none", "fail"],
+                   "in: MAIL FROM, HELO, and the foreign one stays", m.data)
         line = self.d.wait_log("dmarc=pass") or ""
         self.t.hasnt(line, "NOQUEUE", "in: the log line has the queue id")
 
@@ -86,6 +95,7 @@ def main():
         records = {"r._domainkey.example.com": rsa.record(),
                    "e._domainkey.example.com": ed.record()}
         with Daemon(zone=zone, authserv_id=ID, internal=(),
+                    extra="inbound = { iprev = true; received_spf = true; };",
                     listeners=[("submission", "outbound")],
                     domains={"example.com": [("r", rsa.path),
                                              ("e", ed.path)]}) as d, \

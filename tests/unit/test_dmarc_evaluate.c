@@ -89,6 +89,9 @@ static const struct row rows[] = {
 	{"siblings below a PSD", TXT("bank", "p=reject;psd=y"), "example.bank",
 	 "pass:evil.bank", "pass:evil.bank", FAIL, "bank", "p", PR, false,
 	 false},
+	/* DK-13: who signs as the suffix itself speaks for nobody below it */
+	{"the PSD itself", TXT("bank", "p=reject;psd=y"), "example.bank",
+	 "pass:bank", "pass:bank", FAIL, "bank", "p", PR, false, false},
 	{"B.4.3", TXT("bank.example", "p=reject;psd=y"), "giant.bank.example",
 	 NULL, "pass:mail.mega.bank.example", FAIL, "bank.example", "p", PR,
 	 false, false},
