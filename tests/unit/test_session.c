@@ -63,7 +63,7 @@ static int setup(void **state)
 	strbuf_init(&errors, w->arena, 65536);
 	w->config = config_load(conf, &errors);
 	if (w->config != NULL)
-		w->app = app_new(w->config, &errors);
+		w->app = app_new(w->config, &errors, &errors);
 	if (w->app == NULL || !app_start(w->app, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	*state = w;
