@@ -132,6 +132,7 @@ static inline const char *forge_b(struct forge *w, bool ed,
 
 /* A signature to make.  NULL and 0: what is usual. */
 struct forge_spec {
+	const char *name; /* "DKIM-Signature:" */
 	const char *tags; /* all but h=, l=, bh= and b= */
 	const char *h;	  /* "from:to:subject" */
 	const char *l;	  /* no l= */
@@ -156,7 +157,8 @@ static inline const char *forge_signature(struct forge *w,
 	(void)slice_u64(slice_of(s->l), UINT64_MAX, &limit);
 	bh = s->bh != NULL ? s->bh
 			   : forge_body_hash(w, bm, limit, slice_of(body));
-	raw = arena_printf(w->a, "DKIM-Signature: %s%s%s%s h=%s; bh=%s; b=",
+	raw = arena_printf(w->a, "%s %s%s%s%s h=%s; bh=%s; b=",
+			   s->name != NULL ? s->name : "DKIM-Signature:",
 			   s->tags != NULL ? s->tags : FORGE_TAGS,
 			   s->l != NULL ? " l=" : "", s->l != NULL ? s->l : "",
 			   s->l != NULL ? ";" : "", h, bh);
