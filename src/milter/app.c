@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+
 #define KEYCACHE_KEYS 10000
 
 static void load_keys(struct app *app, const struct config *c,
@@ -75,6 +77,17 @@ struct app *app_new(const struct config *c, struct strbuf *errors)
 	return app;
 }
 
+/* Called by the resolver's thread. */
+static void tell_outage(void *arg, bool outage)
+{
+	(void)arg;
+	if (outage)
+		log_warn("no DNS server answers; until one does, what is not "
+			 "in the cache is a temporary error");
+	else
+		log_info("a DNS server answers again");
+}
+
 bool app_start(struct app *app, struct strbuf *errors)
 {
 	const struct config *c = app->config;
@@ -90,6 +103,7 @@ bool app_start(struct app *app, struct strbuf *errors)
 				     : NULL,
 		.query_timeout_ms = (unsigned)c->resolver.query_timeout,
 		.cache_bytes = (size_t)c->resolver.cache_size,
+		.on_outage = tell_outage,
 	};
 	const char *err = NULL;
 
