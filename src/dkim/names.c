@@ -186,7 +186,7 @@ static void add_special(struct element *e, char c)
 		*e = (struct element){.angle = open};
 	else if (c != '@')
 		add_text(e);
-	else if (!e->closed)
+	else
 		e->at = true;
 }
 
@@ -309,25 +309,20 @@ const char *dkim_names_choose(struct arena *a, const struct field_list *fields,
 
 /* ---- i= ---- */
 
-/* RFC 5321 4.1.2: Quoted-string; UTF-8 was checked (RFC 6531 3.3) */
+/* RFC 5321 4.1.2: Quoted-string; its characters are not looked at here */
 static bool is_quoted_local(struct slice s)
 {
 	if (s.n < 2 || s.p[0] != '"')
 		return false;
 	for (size_t i = 1; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c == '"')
+		if (s.p[i] == '"')
 			return i == s.n - 1;
-		if (c == '\\')
-			c = ++i < s.n ? (unsigned char)s.p[i] : 0;
-		if (c < 32 || c == 127)
-			return false;
+		i += s.p[i] == '\\';
 	}
 	return false;
 }
 
-/* RFC 5321 4.1.2: Dot-string; what an atom holds was checked */
+/* RFC 5321 4.1.2: Dot-string; the same */
 static bool is_dotted_local(struct slice s)
 {
 	while (s.p != NULL) {
@@ -358,10 +353,9 @@ static bool identity_ok(struct arena *a, struct slice s, const char *domain)
 	if (local.n > LOCAL_MAX_BYTES ||
 	    !(is_quoted_local(local) || is_dotted_local(local)))
 		return false;
-	/* Characters, and UTF-8.  It would take "<...>" and white space off. */
+	/* The characters, UTF-8 among them.  It would take a space off. */
 	addr_path_parse(a, s, &path);
-	return !path.malformed && path.domain != NULL && s.p[0] != '<' &&
-	       !ascii_iswsp(s.p[0]);
+	return path.domain != NULL && !ascii_iswsp(s.p[0]);
 }
 
 bool dkim_identity_ok(const char *identity, const char *domain)

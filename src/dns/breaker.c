@@ -14,9 +14,10 @@
  * time tells them apart:
  *
  *   at once, before anything was sent: it holds the servers for dead, or
- *	nothing can be sent at all; that is silence.
- *   in less than the shortest time after which it sends again (376 ms for a
- *	server that it does not know): only a server can have said so.
+ *	remembers that it gave up (what a server said is in our cache for
+ *	longer), or nothing can be sent at all; all that is silence.
+ *   in less than the shortest time after which it asks a forwarder again
+ *	(500 ms): only a server can have said so.
  *   after the time that a question may take: it gave up; silence.
  *   in between: either; it tells nothing.
  *

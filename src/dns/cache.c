@@ -5,8 +5,9 @@
  * of a question whose answer is known.
  *
  * An answer lives for its TTL, at least 5 s and at most an hour; a temporary
- * failure for 5 s, so that a broken zone is not asked for each message and is
- * noticed soon when it works again (RFC 2308 7.1 allows five minutes).
+ * failure for 6 s, so that a broken zone is not asked for each message and is
+ * noticed soon when it works again (RFC 2308 7.1 allows five minutes).  That
+ * is just longer than libunbound remembers it, so it is then asked anew.
  *
  * Thread-safe.  Owns a reference on each answer that it holds.
  */
@@ -19,7 +20,7 @@
 #define SHARDS		16
 #define TTL_MAX_MS	(3600 * INT64_C(1000))
 #define TTL_MIN_MS	(5 * INT64_C(1000))
-#define FAILURE_TTL_MS	(5 * INT64_C(1000))
+#define FAILURE_TTL_MS	(6 * INT64_C(1000))
 #define BYTES_PER_CHAIN 512 /* of an entry, about */
 
 struct entry {

@@ -24,6 +24,7 @@
 #include <unbound-event.h>
 
 #include "base/ip.h"
+#include "dns/resolver.h"
 
 #define SERVERS_MAX 8
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -35,6 +36,7 @@ struct dns_setup {
 	const char *servers[SERVERS_MAX];
 	size_t nservers; /* 0: recursion */
 	const char *trust_anchor_file;
+	unsigned patience_ms; /* the time of one question */
 };
 
 struct setting {
@@ -69,6 +71,10 @@ static const struct setting settings_forward[] = {
 	{"insecure-lan-zones:", "yes"},
 	/* The names are not walked down. */
 	{"qname-minimisation:", "no"},
+	/* Milliseconds until it is asked again, doubled once.  Not by how fast
+	 * it answers others: a name takes as long as its own servers do. */
+	{"infra-cache-min-rtt:", "500"},
+	{"unknown-server-time-limit:", "500"},
 };
 
 static const struct setting settings_recursion[] = {
@@ -233,6 +239,8 @@ struct dns_setup *dns_setup_new(struct arena *a, const struct dns_options *o,
 	struct dns_setup *s = mem_alloc(sizeof(*s));
 
 	s->arena = arena_new();
+	s->patience_ms = o->query_timeout_ms > 0 ? o->query_timeout_ms
+						 : DNS_QUERY_TIMEOUT_MS;
 	if (setup_servers(s, o, a, err) &&
 	    setup_anchors(s, o->trust_anchor_file, a, err))
 		return s;
@@ -273,20 +281,32 @@ static bool set(struct ub_ctx *ctx, const struct setting *v, size_t n,
  * there is no other to ask.  Several: long enough that not every question
  * waits for a dead one among them.
  */
-static struct setting memory_of_servers(const struct dns_setup *s)
+static const char *memory_of_servers(const struct dns_setup *s)
 {
-	return (struct setting){"infra-host-ttl:", s->nservers == 0   ? "60"
-						   : s->nservers == 1 ? "0"
-								      : "10"};
+	if (s->nservers == 0)
+		return "60";
+	return s->nservers == 1 ? "0" : "10";
+}
+
+/* libunbound must not lose patience before we do: it asks a forwarder twice,
+ * for 500 and 1000 ms, and that so many times. */
+static const char *times_to_ask(const struct dns_setup *s, struct arena *a)
+{
+	unsigned n = s->patience_ms / 1500 + 1;
+
+	return arena_printf(a, "%u", n > 5 ? n : 5);
 }
 
 static bool context_servers(const struct dns_setup *s, struct ub_ctx *ctx,
 			    struct arena *a, const char **err)
 {
-	struct setting memory = memory_of_servers(s);
+	const struct setting own[] = {
+		{"infra-host-ttl:", memory_of_servers(s)},
+		{"outbound-msg-retry:", times_to_ask(s, a)},
+	};
 	size_t i;
 
-	if (!set(ctx, &memory, 1, a, err))
+	if (!SET(ctx, own, a, err))
 		return false;
 	if (s->nservers == 0)
 		return SET(ctx, settings_recursion, a, err);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+
 #define KEYCACHE_KEYS 10000
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
@@ -115,6 +117,17 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 	return app;
 }
 
+/* Called by the resolver's thread. */
+static void tell_outage(void *arg, bool outage)
+{
+	(void)arg;
+	if (outage)
+		log_warn("no DNS server answers; until one does, what is not "
+			 "in the cache is a temporary error");
+	else
+		log_info("a DNS server answers again");
+}
+
 struct dns_options app_dns_options(const struct config *c)
 {
 	return (struct dns_options){
@@ -138,6 +151,7 @@ bool app_start(struct app *app, struct strbuf *errors)
 	struct dns_options o = app_dns_options(c);
 	const char *err = NULL;
 
+	o.on_outage = tell_outage;
 	app->env.dns = dns_new(c->arena, &o, &err);
 	if (app->env.dns == NULL)
 		strbuf_printf(errors, "resolver: %s\n",

@@ -1,7 +1,7 @@
 /*
  * Stands in for libFuzzer in `make check`: gives a fuzz target every file of
  * tests/fuzz/seeds/TARGET, one TAP line in all.  An input that fails ends the
- * process; its name was printed before.
+ * process; its name is the last one in the log.
  *
  * With arguments: replays these files (a crash that libFuzzer wrote down).
  */
@@ -33,8 +33,8 @@ static int replay(const char *path)
 	ok = data != NULL &&
 	     fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size;
 	fclose(f);
-	printf("# %s\n", path);
-	fflush(stdout);
+	/* where a sanitizer writes too: the last one named is the bad one */
+	fprintf(stderr, "%s\n", path);
 	alarm(SECONDS_MAX);
 	if (ok)
 		LLVMFuzzerTestOneInput(data, (size_t)st.st_size);

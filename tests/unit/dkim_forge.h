@@ -19,7 +19,9 @@ struct forge {
 	struct crypto_privkey *rsa, *ed;
 	struct dns *dns;
 	struct crypto_keycache *cache;
-	unsigned max_signatures, max_listed;
+	struct dkim_verify_options options;
+	const char *author;
+	bool bytewise;	  /* the body comes byte by byte */
 	unsigned queries; /* of the last forge_verify() */
 };
 
@@ -39,29 +41,44 @@ static inline void forge_record(struct strbuf *zone, struct arena *a,
 	strbuf_addc(zone, '\n');
 }
 
-/* Keys rsa._domainkey.d.example and ed._domainkey.d.example, and `more`. */
-static inline struct forge *forge_new(const char *more)
+/* Keys and options, without DNS. */
+static inline struct forge *forge_keys(void)
 {
 	struct forge *w = calloc(1, sizeof(*w));
-	struct strbuf z;
-	const char *err = NULL;
 
 	assert_non_null(w);
 	w->a = arena_new();
 	w->rsa = crypto_privkey_generate(CRYPTO_RSA, 1024);
 	w->ed = crypto_privkey_generate(CRYPTO_ED25519, 0);
+	w->cache = crypto_keycache_new(16);
+	w->options =
+		(struct dkim_verify_options){10, 50, 1024, 4096, 300, w->cache};
+	w->author = "d.example";
+	return w;
+}
+
+static inline void forge_publish(struct forge *w, struct slice zone)
+{
+	const char *err = NULL;
+
+	w->dns = dns_new_zone_text(w->a, zone, &err);
+	if (w->dns == NULL)
+		fail_msg("%s", err);
+}
+
+/* With rsa._domainkey.d.example, ed._domainkey.d.example, and `more`. */
+static inline struct forge *forge_new(const char *more)
+{
+	struct forge *w = forge_keys();
+	struct strbuf z;
+
 	strbuf_init(&z, w->a, 100000);
 	forge_record(&z, w->a, "rsa._domainkey.d.example", "v=DKIM1;",
 		     crypto_privkey_public(w->a, w->rsa));
 	forge_record(&z, w->a, "ed._domainkey.d.example", "k=ed25519;",
 		     crypto_privkey_public(w->a, w->ed));
 	strbuf_adds(&z, more);
-	w->dns = dns_new_zone_text(w->a, strbuf_slice(&z), &err);
-	if (w->dns == NULL)
-		fail_msg("%s", err);
-	w->cache = crypto_keycache_new(16);
-	w->max_signatures = 10;
-	w->max_listed = 50;
+	forge_publish(w, strbuf_slice(&z));
 	return w;
 }
 
@@ -132,10 +149,12 @@ static inline const char *forge_b(struct forge *w, bool ed,
 
 /* A signature to make.  NULL and 0: what is usual. */
 struct forge_spec {
+	const char *name; /* "DKIM-Signature:" */
 	const char *tags; /* all but h=, l=, bh= and b= */
 	const char *h;	  /* "from:to:subject" */
 	const char *l;	  /* no l= */
 	const char *bh;	  /* the right one */
+	const char *b;	  /* "b=" */
 	bool ed;
 	bool simple_header, simple_body;
 };
@@ -156,10 +175,12 @@ static inline const char *forge_signature(struct forge *w,
 	(void)slice_u64(slice_of(s->l), UINT64_MAX, &limit);
 	bh = s->bh != NULL ? s->bh
 			   : forge_body_hash(w, bm, limit, slice_of(body));
-	raw = arena_printf(w->a, "DKIM-Signature: %s%s%s%s h=%s; bh=%s; b=",
+	raw = arena_printf(w->a, "%s %s%s%s%s h=%s; bh=%s; %s",
+			   s->name != NULL ? s->name : "DKIM-Signature:",
 			   s->tags != NULL ? s->tags : FORGE_TAGS,
 			   s->l != NULL ? " l=" : "", s->l != NULL ? s->l : "",
-			   s->l != NULL ? ";" : "", h, bh);
+			   s->l != NULL ? ";" : "", h, bh,
+			   s->b != NULL ? s->b : "b=");
 	return arena_printf(w->a, "%s%s\r\n", raw,
 			    forge_b(w, s->ed, hm, h, fields, raw));
 }
@@ -167,18 +188,18 @@ static inline const char *forge_signature(struct forge *w,
 static inline void forge_verify(struct forge *w, struct slice message,
 				struct dkim_results *ret)
 {
-	static const char *const authors[] = {"d.example"};
-	const struct dkim_verify_options o = {
-		w->max_signatures, w->max_listed, 1024, 4096, 300, w->cache};
 	struct dns_budget *b = dns_budget_new(w->dns, 5000, 150);
 	struct slice in = check_heap(message.p, message.n), body;
 	struct field_list l;
 	struct dkim_verifier *v;
 
 	forge_parse(w, in, &l, &body);
-	v = dkim_verifier_new(w->a, &o, &l, authors, 1);
+	v = dkim_verifier_new(w->a, &w->options, &l, &w->author, 1);
 	dkim_verifier_prefetch(v, b);
-	dkim_verifier_body(v, body);
+	for (size_t i = 0; w->bytewise && i < body.n; i++)
+		dkim_verifier_body(v, (struct slice){body.p + i, 1});
+	if (!w->bytewise)
+		dkim_verifier_body(v, body);
 	dkim_verifier_end(v, b, FORGE_NOW, ret);
 	dkim_verifier_free(v);
 	w->queries = dns_budget_queries(b);

@@ -359,8 +359,8 @@ static void test_many_signatures(void **state)
 		struct slice m = many_signatures(w, n);
 		struct dkim_results r;
 
-		w->max_signatures = evaluate;
-		w->max_listed = cases[i].list;
+		w->options.max_signatures = evaluate;
+		w->options.max_listed = cases[i].list;
 		fed = 0;
 		hashes = 0;
 		forge_verify(w, m, &r);
@@ -371,8 +371,8 @@ static void test_many_signatures(void **state)
 		/* at most one for the fields and one for the body of each */
 		assert_true(hashes <= 2 * evaluate);
 	}
-	w->max_signatures = 10;
-	w->max_listed = 50;
+	w->options.max_signatures = 10;
+	w->options.max_listed = 50;
 }
 
 /* Signatures that agree in canonicalization and l= share one hash. */

@@ -248,6 +248,8 @@ static void test_bad_lists(void **state)
 {
 	static const struct dkim_signed_name no_from[] = {
 		{"To", DKIM_OVERSIGN}, {"X-From", DKIM_OVERSIGN}};
+	static const struct dkim_signed_name two[] = {{"From", DKIM_OVERSIGN},
+						      {"To", DKIM_OVERSIGN}};
 	static struct dkim_signed_name many[201];
 	const struct dkim_signing_key usual = {.lifetime = 0};
 	const struct dkim_signing_key without = {LIST(no_from)};
@@ -265,6 +267,19 @@ static void test_bad_lists(void **state)
 	m = sign_as(w, plain, empty, usual);
 	assert_string_equal(m.reason,
 			    "From is not in the list of fields to sign");
+	/* Lists of one length, and lists with one beginning, are two. */
+	m = sign_as(w, plain, (struct dkim_signing_key){LIST(two)}, without);
+	assert_false(m.ok);
+	m = sign_as(w, plain, (struct dkim_signing_key){LIST(two)},
+		    (struct dkim_signing_key){.names = two, .nnames = 1});
+	assert_true(m.ok);
+	assert_string_equal(tag(w, m.v[0], "h"), "From:From:To:To");
+	assert_string_equal(tag(w, m.v[1], "h"), "From:From");
+	/* What a verifier would refuse is not made. */
+	m = sign_as(w, plain, usual,
+		    (struct dkim_signing_key){.identity = "joe@example.com"});
+	assert_false(m.ok);
+	assert_string_equal(m.reason, "i= is not within d=");
 	for (int i = 0; i < 201; i++)
 		many[i] = (struct dkim_signed_name){
 			i == 0 ? "From" : arena_printf(w->a, "X-%d", i),
@@ -421,6 +436,8 @@ static void test_unqualified(void **state)
 		"=?utf-8?q?=C3=A4?= <a@b>",
 		"\xc3\xa4@b",
 		"A <a@b> B",
+		"(a (b) c, d) a@b",
+		"<,@r:a@b>",
 	};
 	static const char *const incomplete[] = {
 		"a",	   "a@b, c",	     "a, b@c",
@@ -429,7 +446,8 @@ static void test_unqualified(void **state)
 		"(a@b) c", "Group: a, c@d;", "Group: a@b, c;",
 		"<@r:a>",  "<a@b>, c <d>",   "a!b",
 		"a%b",	   "a@b,\r\n\tc",    "\"a@b",
-		"a (x@y",
+		"a (x@y",  "A <a> x@y",	     "(\\() c",
+		"x@y, @",
 	};
 	static const char *const names[] = {
 		"To",	     "CC",	    "Reply-To",

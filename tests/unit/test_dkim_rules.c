@@ -131,6 +131,27 @@ static void test_unknown_tags(void **state)
 	forge_expect(w, changed, "fail", "signature did not verify");
 }
 
+/* RFC 6376 3.4.1, 3.4.2: the name of the field as it is written; RFC 5322
+ * 4.5 lets white space stand before the colon. */
+static void test_field_name(void **state)
+{
+	static const char *const field_names[] = {
+		"DKIM-Signature:",  "dkim-signature:",	 "DKIM-SIGNATURE:",
+		"DKIM-Signature :", "DKIM-Signature\t:", "dkim-Signature \t :",
+	};
+	struct forge *w = *state;
+
+	for (size_t i = 0; i < LENGTH(field_names) * 2; i++) {
+		bool simple = i % 2 != 0;
+		struct forge_spec s = {.name = field_names[i / 2],
+				       .tags = simple ? RSA_TAGS : NULL,
+				       .simple_header = simple,
+				       .simple_body = simple};
+		print_message("%s\n", s.name);
+		forge_expect(w, message(w, &s, BODY), "pass", NULL);
+	}
+}
+
 /* RFC 6376 3.5: t= and x= have at most 12 digits; DK-3.  Those that are
  * malformed ask nothing. */
 static void test_times(void **state)
@@ -477,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_canonicalization),
 		cmocka_unit_test(test_required_tags),
 		cmocka_unit_test(test_unknown_tags),
+		cmocka_unit_test(test_field_name),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_signed_names),
