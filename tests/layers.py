@@ -25,7 +25,7 @@ ALLOWED = {
     "keys": "keys dkim crypto mail base",
     "eval": EVAL,
     "report": "report " + EVAL,
-    "config": "config mail base",
+    "config": "config dkim crypto dns mail base",
     "milter": "milter report config " + EVAL,
     "cmd": "cmd milter report config " + EVAL,
 }

@@ -100,11 +100,12 @@ static enum dkim_signing_mode default_mode(const char *name)
 static void add_name(struct loader *l, const struct config_node *m,
 		     const struct config_option *o, bool over, struct names *t)
 {
-	const char *why = "must be a string";
+	const char *why = "it is no string in double quotes";
 	struct dkim_signed_name *e;
 
 	if (m->text == NULL || !dkim_signed_name_ok(m->text, &why)) {
-		config_complain(l, m, "%s: field name \"%s\" %s", o->name,
+		config_complain(l, m, "%s: \"%s\" cannot be signed: %s",
+				o->name,
 				m->text != NULL ? config_shown(l, m->text) : "",
 				why);
 		t->ok = false;

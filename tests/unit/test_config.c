@@ -290,9 +290,9 @@ static const struct {
 	 "must have \"From\"", "From"},
 	{KEYS("{ selector = \"s\"; file = \"/k\"; headers = [ \"From\", "
 	      "\"Received\" ]; }"),
-	 4, "Received", ""},
+	 4, "Received", "cannot be signed"},
 	{KEYS("{ selector = \"s\"; file = \"/k\"; oversign = [ \"F:m\" ]; }"),
-	 4, "F:m", ""},
+	 4, "F:m", "no name of a header field"},
 	{KEYS("{ selector = \"s s\"; file = \"/etc/passwd\"; }"), 4, "s s",
 	 "labels of letters"},
 	{KEYS("{ selector = 1; file = \"/etc/passwd\"; }"), 4, "selector must",
