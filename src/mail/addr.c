@@ -455,19 +455,21 @@ void addr_authors_of(struct arena *a, const struct field_list *fields,
 
 /* ---- envelope ---- */
 
-/* A path has no comments, no white space outside of quotes and no controls
- * (RFC 5321 4.1.2). */
+/* A path has no comments, no white space outside of quotes and no controls,
+ * not even after a backslash (RFC 5321 4.1.2). */
 static bool path_bytes_ok(struct slice s)
 {
-	bool quoted = false;
+	bool quoted = false, escaped = false;
 
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c < 0x20 || c == 0x7f)
 			return false;
-		if (quoted && c == '\\')
-			i++;
+		if (escaped)
+			escaped = false;
+		else if (quoted && c == '\\')
+			escaped = true;
 		else if (c == '"')
 			quoted = !quoted;
 		else if (!quoted && (c == ' ' || c == '(' || c == ')'))

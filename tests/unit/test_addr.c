@@ -566,6 +566,7 @@ static void test_paths(void **state)
 		{"<a@b\t.com>", BAD},
 		{"<a\r\n@b.com>", BAD},
 		{"<\"a\tb\"@b.com>", BAD},
+		{"<\"a\\\tb\"@b.com>", BAD},
 		{"<a@b%c.com>", BAD},
 		{"<a@>", BAD},
 		{"<a@.>", BAD},
