@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -25,6 +26,18 @@
 #include "milter/milter.h"
 
 #define ERRORS_MAX 65536
+
+/*
+ * The stack of every thread: libmilter makes one for each session that the MTA
+ * has open, and 2,500 of them must stay small.  Measured over all tests, with
+ * painted stacks on amd64: a session needs 18 KiB, the resolver's thread with
+ * DNSSEC 200 KiB.  With the sanitizers frames are several times as large.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define THREAD_STACK (8 << 20)
+#else
+#define THREAD_STACK (1 << 20)
+#endif
 
 struct options {
 	const char *config;
@@ -123,6 +136,21 @@ static void drain(int64_t seconds)
 			 milter_in_flight());
 }
 
+static void log_dns(struct app *app)
+{
+	struct dns_counters n;
+
+	dns_counters_get(app->env.dns, &n);
+	log_info("dns: asked=%" PRIu64 " cached=%" PRIu64 " sent=%" PRIu64
+		 " timeouts=%" PRIu64 " found=%" PRIu64 " nodata=%" PRIu64
+		 " nxdomain=%" PRIu64 " tempfail=%" PRIu64 " refused=%" PRIu64
+		 " outages=%" PRIu64,
+		 n.asked, n.cache_hits, n.sent, n.timeouts,
+		 n.by_status[DNS_FOUND], n.by_status[DNS_NODATA],
+		 n.by_status[DNS_NXDOMAIN], n.by_status[DNS_TEMPFAIL],
+		 n.refused, n.outages);
+}
+
 static int serve(struct app *app, const sigset_t *signals, int fd)
 {
 	const struct config *c = app->config;
@@ -147,6 +175,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	drain(c->shutdown_timeout);
 	milter_stop();
 	pthread_join(thread, NULL);
+	log_dns(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }
@@ -188,6 +217,21 @@ static void log_lines(struct slice text)
 	}
 }
 
+static void bound_stacks(void)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r == 0) {
+		r = pthread_attr_setstacksize(&attr, THREAD_STACK);
+		if (r == 0)
+			r = pthread_setattr_default_np(&attr);
+		pthread_attr_destroy(&attr);
+	}
+	if (r != 0)
+		log_warn("cannot bound the stacks of threads: %s", strerror(r));
+}
+
 /* From here on messages go to the log. */
 static int run(struct app *app, const sigset_t *signals, int fd,
 	       struct slice warnings)
@@ -201,6 +245,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
 		log_lines(warnings);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
+	bound_stacks();
 	if (app_start(app, &errors))
 		return serve(app, signals, fd);
 	log_error("%s", strbuf_cstr(&errors));

@@ -14,7 +14,8 @@ from material import crlf  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 try:
-    from dns_server import Server, SignedZone, Zone
+    from dns_server import Server
+    from dns_zone import SignedZone, Zone
 except ImportError as e:
     skip_all(f"dnspython or cryptography is missing: {e}")
 

@@ -15,7 +15,8 @@ from material import crlf  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
 try:
-    from dns_server import Server, txt
+    from dns_server import Server
+    from dns_zone import txt
 except ImportError as e:
     skip_all(f"dnspython or cryptography is missing: {e}")
 
