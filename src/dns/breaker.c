@@ -21,16 +21,17 @@
  *   after the time that a question may take: it gave up; silence.
  *   in between: either; it tells nothing.
  *
- * Probes are clearer: they use a fresh context every fourth time, and a fresh
- * context does not give up within four seconds.  So all that a probe brings
- * is an answer, unless it comes at once.
+ * Probes are clearer: in an outage every fourth one uses a fresh context, and
+ * a fresh context does not give up within four seconds.  So all that a probe
+ * brings is an answer, unless it comes at once.
  *
  * Who sends mail from domains whose name servers are dead makes a forwarder
  * that is alive slow for those names, and can cause time-outs as he likes.
- * Any other answer in between resets the count; when there is none, the
- * outage is a wrong one, but the first probe leaves at once and ends it after
- * one round trip, at the latest after about a second.  What was asked within
- * that time is a temporary failure, which is deferred and asked again.
+ * Any other answer in between resets the count.  When there is none, a first
+ * probe leaves at once, and until it had a moment to be answered nobody is
+ * refused.  A server that needs longer for an answer makes a wrong outage,
+ * which its next answer to a probe ends, after about a second; what was asked
+ * within that time is a temporary failure, which is deferred and asked again.
  *
  * A forwarder that is alive and has lost its own servers answers a probe below
  * "invalid." by itself (RFC 6761 6.4).  The outage then ends, and begins again
@@ -42,6 +43,7 @@
 #define LIMIT	    10
 #define PERIOD_MS   1000
 #define RENEW_EVERY 4 /* probes */
+#define DECIDE_MS   300
 #define SURE_MS	    300
 #define GIVES_UP_MS 3000
 
@@ -74,14 +76,15 @@ bool dns_breaker_note(struct dns_breaker *b, enum dns_sign sign, int64_t now_ms)
 		return false;
 	if (sign == DNS_SIGN_ALIVE) {
 		b->silent = 0;
+		b->suspect = false;
 		return false;
 	}
-	if (++b->silent < b->limit)
+	if (++b->silent < b->limit || b->suspect)
 		return false;
-	b->outage = true;
-	b->outages++;
+	b->suspect = true;
 	b->probes = 0;
-	b->next_probe_ms = now_ms;
+	b->decide_ms =
+		now_ms + (b->period_ms < DECIDE_MS ? b->period_ms : DECIDE_MS);
 	return true;
 }
 
@@ -90,12 +93,27 @@ bool dns_breaker_probed(struct dns_breaker *b)
 	bool ended = b->outage;
 
 	b->outage = false;
+	b->suspect = false;
 	b->silent = 0;
 	return ended;
 }
 
+static enum dns_step step_of_suspect(struct dns_breaker *b, int64_t now_ms)
+{
+	if (now_ms < b->decide_ms)
+		return b->probes++ == 0 ? DNS_STEP_PROBE : DNS_STEP_WAIT;
+	b->suspect = false;
+	b->outage = true;
+	b->outages++;
+	b->probes = 1;
+	b->next_probe_ms = now_ms + b->period_ms;
+	return DNS_STEP_RENEW;
+}
+
 enum dns_step dns_breaker_step(struct dns_breaker *b, int64_t now_ms)
 {
+	if (b->suspect)
+		return step_of_suspect(b, now_ms);
 	if (!b->outage || now_ms < b->next_probe_ms)
 		return DNS_STEP_WAIT;
 	/* From now on, not from the time that was planned: after a pause of
@@ -106,7 +124,9 @@ enum dns_step dns_breaker_step(struct dns_breaker *b, int64_t now_ms)
 
 int64_t dns_breaker_wait_ms(const struct dns_breaker *b, int64_t now_ms)
 {
-	if (!b->outage)
+	int64_t at = b->outage ? b->next_probe_ms : b->decide_ms;
+
+	if (!b->outage && !b->suspect)
 		return -1;
-	return now_ms < b->next_probe_ms ? b->next_probe_ms - now_ms : 0;
+	return now_ms < at ? at - now_ms : 0;
 }

@@ -11,8 +11,10 @@ struct dns_breaker {
 	unsigned limit;	   /* time-outs in a row that make an outage */
 	int64_t period_ms; /* between two probes */
 	unsigned silent;   /* time-outs in a row, up to now */
+	bool suspect;	   /* enough of them; a probe decides */
+	int64_t decide_ms; /* when suspicion becomes an outage */
 	bool outage;
-	unsigned probes; /* in this outage */
+	unsigned probes; /* in this suspicion, then in this outage */
 	int64_t next_probe_ms;
 	uint64_t outages;
 };
@@ -27,7 +29,9 @@ enum dns_sign {
 enum dns_step {
 	DNS_STEP_WAIT,
 	DNS_STEP_PROBE,
-	DNS_STEP_RENEW, /* forget what was learned of the servers, probe */
+	/* It is an outage: answer who waits, forget what was learned of the
+	 * servers, probe. */
+	DNS_STEP_RENEW,
 };
 
 /* `failed`: libunbound reported SERVFAIL, its own or a server's; `at_once`:
@@ -38,10 +42,10 @@ enum dns_sign dns_breaker_sign(bool failed, bool at_once, int64_t took_ms,
 
 void dns_breaker_init(struct dns_breaker *b, unsigned limit,
 		      unsigned period_ms);
-/* One question ended.  True: with it an outage began. */
+/* One question ended.  True: there is a step to take. */
 bool dns_breaker_note(struct dns_breaker *b, enum dns_sign sign,
 		      int64_t now_ms);
-/* A probe was answered.  True: with it the outage ended. */
+/* A probe was answered.  True: with it an outage ended. */
 bool dns_breaker_probed(struct dns_breaker *b);
 /* What to do now; what it tells counts as done. */
 enum dns_step dns_breaker_step(struct dns_breaker *b, int64_t now_ms);

@@ -101,11 +101,8 @@ static struct dns_pending *enqueue(struct unbound *u,
 /* With the lock held. */
 static void note(struct unbound *u, enum dns_sign sign)
 {
-	if (!dns_breaker_note(&u->breaker, sign, clock_mono_ms()))
-		return;
-	/* Not `dns_reason_outage`: that is of questions never asked. */
-	dns_pendings_fail(&u->table, "DNS servers do not answer");
-	wake(u);
+	if (dns_breaker_note(&u->breaker, sign, clock_mono_ms()))
+		wake(u);
 }
 
 /* ---- the event thread: answers ---- */
@@ -269,6 +266,9 @@ static void watch(struct unbound *u)
 	step = dns_breaker_step(&u->breaker, clock_mono_ms());
 	wait_ms = dns_breaker_wait_ms(&u->breaker, clock_mono_ms());
 	outage = u->breaker.outage;
+	/* Not `dns_reason_outage`: that is of questions never asked. */
+	if (step == DNS_STEP_RENEW)
+		dns_pendings_fail(&u->table, "DNS servers do not answer");
 	pthread_mutex_unlock(&u->lock);
 	tell(u, outage);
 	if (step == DNS_STEP_RENEW)

@@ -51,7 +51,7 @@ static void test_sign(void **state)
  * before it (milliseconds) have reached.  Small: what is put in; capital: what
  * it makes, in the same place.
  *
- *   s a n  a question ended: silence, alive, no sign; S: an outage began
+ *   s a n  a question ended: silence, alive, no sign; S: a step is to be taken
  *   p      a probe was answered; P: the outage ended
  *   ?      what to do: W wait, Q probe, R renew and probe
  */
@@ -100,20 +100,27 @@ static void test_scripts(void **state)
 		{"ssassa?", "ssassaW"},
 		{"ssnns", "ssnnS"},
 		{"ssass1s", "ssassS"},
-		/* the first probe at once, then one in a period */
-		{"sss???", "ssSRWW"},
-		{"sss?999?1?999?1?", "ssSRWQWQ"},
+		/* suspicion: a probe at once, then a moment for it */
+		{"sss???", "ssSQWW"},
+		{"sss?299?1?", "ssSQWR"},
+		{"ssss?s300?", "ssSsQsR"},
+		/* which any answer ends */
+		{"sss?a300?", "ssSQaW"},
+		{"sss?p300?", "ssSQpW"},
+		{"sss?asss?300?", "ssSQassSQR"},
+		/* an outage: one probe in a period */
+		{"sss?300?999?1?999?1?", "ssSQRWQWQ"},
 		/* a new context for every fourth */
-		{"sss?1000?1000?1000?1000?1000?", "ssSRQQQRQ"},
+		{"sss?300?1000?1000?1000?1000?", "ssSQRQQQR"},
 		/* after a pause one probe, not all that were missed */
-		{"sss?60000???1000?", "ssSRQWWQ"},
-		/* in an outage only a probe tells */
-		{"sssaaa?", "ssSaaaR"},
-		{"sssssss?", "ssSssssR"},
+		{"sss?60000???1000?", "ssSQRWWQ"},
+		/* only a probe tells */
+		{"sss?300?aaa1000?", "ssSQRaaaQ"},
+		{"sss?300?ssss1000?", "ssSQRssssQ"},
 		/* the end, and all begins anew */
-		{"sss?pp?", "ssSRPpW"},
-		{"sss?pss?", "ssSRPssW"},
-		{"sss?1000?psss?", "ssSRQPssSR"},
+		{"sss?300?pp1000?", "ssSQRPpW"},
+		{"sss?300?pss300?", "ssSQRPssW"},
+		{"sss?300?1000?psss?300?", "ssSQRQPssSQR"},
 		/* a late answer of a probe, without an outage */
 		{"sspss", "sspss"},
 	};
@@ -140,11 +147,15 @@ static void test_wait(void **state)
 		assert_false(dns_breaker_note(&b, DNS_SIGN_SILENT, 5));
 	assert_int_equal(dns_breaker_wait_ms(&b, 5), -1);
 	assert_true(dns_breaker_note(&b, DNS_SIGN_SILENT, 5));
-	assert_int_equal(dns_breaker_wait_ms(&b, 5), 0);
-	assert_int_equal(dns_breaker_step(&b, 5), DNS_STEP_RENEW);
-	assert_int_equal(dns_breaker_wait_ms(&b, 5), 1000);
-	assert_int_equal(dns_breaker_wait_ms(&b, 1004), 1);
-	assert_int_equal(dns_breaker_wait_ms(&b, 1005), 0);
+	assert_int_equal(dns_breaker_step(&b, 5), DNS_STEP_PROBE);
+	assert_int_equal(dns_breaker_wait_ms(&b, 5), 300);
+	assert_int_equal(dns_breaker_wait_ms(&b, 304), 1);
+	assert_false(b.outage);
+	assert_int_equal(dns_breaker_step(&b, 305), DNS_STEP_RENEW);
+	assert_true(b.outage);
+	assert_int_equal(dns_breaker_wait_ms(&b, 305), 1000);
+	assert_int_equal(dns_breaker_wait_ms(&b, 1304), 1);
+	assert_int_equal(dns_breaker_wait_ms(&b, 1305), 0);
 	assert_int_equal(dns_breaker_wait_ms(&b, 99999), 0);
 	assert_int_equal(b.outages, 1);
 	assert_true(dns_breaker_probed(&b));
