@@ -31,6 +31,7 @@ struct dns_budget {
 	struct dns *dns;
 	unsigned max_wait_ms;
 	unsigned max_queries;
+	unsigned held_ms, held_queries;
 	unsigned queries;
 	unsigned prefetches;
 	int64_t waited_ms;
@@ -177,7 +178,7 @@ static const struct dns_answer *
 wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
 {
 	struct dns *d = b->dns;
-	int64_t left = (int64_t)b->max_wait_ms - b->waited_ms;
+	int64_t left = (int64_t)(b->max_wait_ms - b->held_ms) - b->waited_ms;
 	int64_t most = d->query_timeout_ms;
 	const struct dns_answer *a;
 	bool sent = false;
@@ -239,7 +240,7 @@ const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 	a = recall(b, &q);
 	if (a != NULL)
 		return a;
-	if (b->queries >= b->max_queries)
+	if (b->queries >= b->max_queries - b->held_queries)
 		return &answer_too_many;
 	b->queries++;
 	a = resolve(b, &q);
@@ -264,6 +265,17 @@ void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type)
 	if (a == NULL && d->backend->prefetch(d->self, &q))
 		atomic_fetch_add(&d->sent, 1);
 	dns_answer_unref(a);
+}
+
+static unsigned at_most_half(unsigned n, unsigned of)
+{
+	return n < of / 2 ? n : of / 2;
+}
+
+void dns_budget_hold(struct dns_budget *b, unsigned queries, unsigned ms)
+{
+	b->held_queries = at_most_half(queries, b->max_queries);
+	b->held_ms = at_most_half(ms, b->max_wait_ms);
 }
 
 unsigned dns_budget_queries(const struct dns_budget *b)

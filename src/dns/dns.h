@@ -129,6 +129,13 @@ const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
  * answer is asked for later.  May be dropped under load. */
 void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type);
 
+/*
+ * Keeps questions and time back for those who ask later: until the next call
+ * only the rest may be used.  At most half of either is kept.  What one sender
+ * made expensive (SPF) must not take away what another's policy needs (DMARC).
+ */
+void dns_budget_hold(struct dns_budget *b, unsigned queries, unsigned ms);
+
 /* Distinct questions so far, for logs and tests. */
 unsigned dns_budget_queries(const struct dns_budget *b);
 /* Milliseconds spent waiting. */

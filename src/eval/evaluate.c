@@ -1,6 +1,6 @@
 /*
- * evaluate: SPF, then DKIM, then DMARC, each taking the values that it needs;
- * iprev, which nobody needs, comes last.
+ * evaluate: SPF of MAIL FROM, then DKIM, then DMARC, each taking the values
+ * that it needs; SPF of HELO and iprev, which no other needs, come last.
  *
  * The look-ups of all methods are started at end of header, so that at end of
  * message most answers are in the cache; the methods then ask one by one
@@ -109,16 +109,29 @@ void evaluation_body(struct evaluation *e, struct slice bytes)
 		dkim_verifier_body(e->verifier, bytes);
 }
 
+/* Of one message's budget, for the methods that come later: the keys, and one
+ * walk each for the author domain and what is aligned with it. */
+#define DKIM_QUERIES  10
+#define DMARC_QUERIES 30
+#define DKIM_MS	      2500
+#define DMARC_MS      2500
+
 static void run_spf(struct evaluation *e, struct results *ret)
 {
-	ret->spf_helo.identity = SPF_IDENTITY_HELO;
 	ret->spf_mailfrom.identity = SPF_IDENTITY_MAILFROM;
-	ret->spf_helo.reason = e->spf_skipped;
 	ret->spf_mailfrom.reason = e->spf_skipped;
-	if (e->spf_skipped != NULL)
-		return;
-	spf_check_helo(e->arena, e->budget, &e->spf, &ret->spf_helo);
-	spf_check_mailfrom(e->arena, e->budget, &e->spf, &ret->spf_mailfrom);
+	if (e->spf_skipped == NULL)
+		spf_check_mailfrom(e->arena, e->budget, &e->spf,
+				   &ret->spf_mailfrom);
+}
+
+/* Nothing else depends on it, and the client chose the name freely. */
+static void run_spf_helo(struct evaluation *e, struct results *ret)
+{
+	ret->spf_helo.identity = SPF_IDENTITY_HELO;
+	ret->spf_helo.reason = e->spf_skipped;
+	if (e->spf_skipped == NULL)
+		spf_check_helo(e->arena, e->budget, &e->spf, &ret->spf_helo);
 }
 
 /* Signatures of a header block that cannot be hashed truthfully: said so,
@@ -136,6 +149,14 @@ static void report_unreadable(struct evaluation *e, struct results *ret)
 	ret->dkim.v->reason = field_trouble_text(e->fields->trouble);
 }
 
+static void run_dkim(struct evaluation *e, int64_t now, struct results *ret)
+{
+	if (e->verifier != NULL)
+		dkim_verifier_end(e->verifier, e->budget, now, &ret->dkim);
+	else
+		report_unreadable(e, ret);
+}
+
 void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 {
 	struct dmarc_input in;
@@ -143,11 +164,12 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 	*ret = (struct results){0};
 	ret->authors = e->authors;
 	e->spf.now = now;
+	dns_budget_hold(e->budget, DKIM_QUERIES + DMARC_QUERIES,
+			DKIM_MS + DMARC_MS);
 	run_spf(e, ret);
-	if (e->verifier != NULL)
-		dkim_verifier_end(e->verifier, e->budget, now, &ret->dkim);
-	else
-		report_unreadable(e, ret);
+	dns_budget_hold(e->budget, DMARC_QUERIES, DMARC_MS);
+	run_dkim(e, now, ret);
+	dns_budget_hold(e->budget, 0, 0);
 	in = (struct dmarc_input){&ret->authors, &ret->spf_mailfrom,
 				  &ret->dkim};
 	dmarc_evaluate(e->arena, e->budget, &in, &ret->dmarc);
@@ -159,7 +181,8 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 					      : "differs";
 	else
 		ret->second_opinion = NULL;
-	/* Last, so that no verdict waits for it or lacks its questions. */
+	/* Last, so that no verdict waits for them or lacks its questions. */
+	run_spf_helo(e, ret);
 	if (e->iprev_wanted)
 		iprev_check(e->arena, e->budget, &e->client->addr,
 			    confirmed_name(e), &ret->iprev);
