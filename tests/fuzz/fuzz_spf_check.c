@@ -128,8 +128,9 @@ static void read_input(struct input *in, struct slice rest)
 		add_line(in, fuzz_line(&rest));
 }
 
-static void check_result(const struct spf_result *r)
+static void check_result(struct arena *a, const struct spf_result *r)
 {
+	const char *said = spf_explanation(a, r);
 	bool error = r->status == SPF_STATUS_TEMPERROR ||
 		     r->status == SPF_STATUS_PERMERROR;
 
@@ -147,7 +148,22 @@ static void check_result(const struct spf_result *r)
 		FUZZ_CHECK(r->status == SPF_STATUS_FAIL);
 		FUZZ_CHECK(fuzz_printable(r->explanation));
 		FUZZ_CHECK(strlen(r->explanation) <= 512);
+		FUZZ_CHECK(fuzz_printable(said)); /* 11.5.2 */
 	}
+}
+
+/* Reads all that an event points to. */
+static void on_event(void *arg, const struct spf_event *e)
+{
+	size_t *read = arg;
+
+	FUZZ_CHECK(e->depth <= 10 && e->domain != NULL); /* 4.6.4 */
+	FUZZ_CHECK((e->kind == SPF_EVENT_QUERY) == (e->answer != NULL));
+	*read += strlen(e->domain);
+	for (size_t i = 0; i < e->text.n; i++)
+		*read += (unsigned char)e->text.p[i];
+	if (e->answer != NULL)
+		*read += e->answer->n;
 }
 
 static bool same(const struct spf_result *x, const struct spf_result *y)
@@ -164,17 +180,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *err = NULL;
 	struct dns_budget *b;
 	struct dns *d;
+	size_t read = 0;
 
 	read_input(&in, fuzz_input(data, size));
 	d = dns_new_zone_text(in.arena, strbuf_slice(&in.zone), &err);
 	FUZZ_CHECK(d != NULL);
 	b = dns_budget_new(d, 5000, 10000);
+	spf_prefetch(in.arena, b, &in.query);
 	spf_check_helo(in.arena, b, &in.query, &helo);
 	spf_check_mailfrom(in.arena, b, &in.query, &from);
-	check_result(&helo);
-	check_result(&from);
+	check_result(in.arena, &helo);
+	check_result(in.arena, &from);
 	FUZZ_CHECK(dns_budget_queries(b) <= QUESTIONS_MAX);
-	/* nothing of one evaluation is left for the next */
+	/* nothing of one evaluation is left for the next, traced or not */
+	in.query.trace = on_event;
+	in.query.trace_arg = &read;
 	spf_check_mailfrom(in.arena, b, &in.query, &again);
 	FUZZ_CHECK(same(&from, &again));
 	dns_budget_free(b);

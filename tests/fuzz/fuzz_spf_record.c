@@ -57,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(!ok);
 	else
 		FUZZ_CHECK(ok == (read_terms(txt, &want, &twice) && !twice));
+	FUZZ_CHECK(fuzz_inside(spf_record_fault(txt), txt));
 	if (ok) {
+		FUZZ_CHECK(spf_record_fault(txt).n == 0);
 		FUZZ_CHECK(got.has_all == want.has_all);
 		FUZZ_CHECK(slice_eq(got.redirect, want.redirect));
 		FUZZ_CHECK(slice_eq(got.exp, want.exp));
