@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from authres import Authres  # noqa: E402
-from daemon import Daemon, check_end  # noqa: E402
+from daemon import Daemon, check_end, mailseal  # noqa: E402
 from material import crlf  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
@@ -110,6 +110,25 @@ def test_denial(t, d):
            "a denial without proof is no denial")
 
 
+def test_trace(t, s, anchor):
+    """`mailseal spf --trace` tells which answers are validated."""
+    for domain, answer in (
+            ("good.example", "found 1 record, TTL 300, secure"),
+            ("absent.good.example", "no such name, TTL 60, secure"),
+            ("unsigned.example", "found 1 record, TTL 300"),
+            ("changed.good.example", "temporary failure: " + BOGUS)):
+        status, out, err = mailseal("spf", domain, "--ip", CLIENT, "--server",
+                                    s.address, "--trust-anchor", anchor,
+                                    "--trace")
+        lines = out.decode().splitlines()
+        t.ok(status == 0 and f"{domain} TXT: {answer}" in lines,
+             f"trace: {domain}: {answer}", out, err)
+    _, out, err = mailseal("spf", "good.example", "--ip", CLIENT, "--server",
+                           s.address, "--trace")
+    t.ok(b"TXT: found" in out and b"secure" not in out,
+         "trace: without an anchor nothing is secure", out, err)
+
+
 def test_off(t, s):
     """The same server without validation: the checks above can fail."""
     with Daemon(resolver=f'servers = [ "{s.address}" ];') as d:
@@ -136,6 +155,8 @@ def main():
             t.ok(s.asked(".", "DNSKEY") and s.asked("good.example", "DS"),
                  "the chain of trust was asked for", s.log())
             check_end(t, validating, "dnssec on")
+        with t.group("trace"):
+            test_trace(t, s, anchor)
         with t.group("off"):
             test_off(t, s)
     t.done()
