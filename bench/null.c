@@ -72,8 +72,9 @@ static sfsistat on_eom(SMFICTX *ctx)
 
 int main(int argc, char **argv)
 {
+	static char name[] = "null";
 	struct smfiDesc desc = {
-		.xxfi_name = "null",
+		.xxfi_name = name,
 		.xxfi_version = SMFI_VERSION,
 		.xxfi_flags = SMFIF_ADDHDRS,
 		.xxfi_connect = on_connect,
