@@ -16,15 +16,14 @@ for target in "$@"; do
 	work=fuzz-work/$name
 	mkdir -p "$work"
 	set -- -max_total_time="$seconds" -max_len=2048 -timeout=10 \
-		-rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
+		-rss_limit_mb=1024 \
 		-artifact_prefix="fuzz-work/$name-"
 	[ ! -e "$src/dict/$name.dict" ] || set -- "$@" \
 		-dict="$src/dict/$name.dict"
 	echo "== $name"
 	"./$target" "$@" "$work" "$src/seeds/$name" \
 		2> "fuzz-work/$name.log" || status=1
-	tail -n 60 "fuzz-work/$name.log" |
-		grep -E 'cov:|ERROR|SUMMARY|not true|^stat::|Test unit' |
-		tail -n 12
+	grep -E '^#[0-9]+	DONE|ERROR|SUMMARY|not true|Test unit' \
+		"fuzz-work/$name.log"
 done
 exit $status
