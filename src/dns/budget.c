@@ -4,7 +4,8 @@
  *
  * A budget belongs to one thread at a time.  It remembers each answer that
  * it gave, so that a message sees one answer to one question however long it
- * takes, and holds a reference on it until it is freed.
+ * takes, and holds a reference on it until it is freed.  That a limit ran out
+ * is no answer and is not remembered.
  *
  * Limits that run out are temporary failures: they tell nothing about the
  * domain (RFC 7208 4.6.4 on time, RFC 6376 6.1.2).
@@ -45,7 +46,10 @@ static const struct dns_answer answer_too_many = {
 	.status = DNS_TEMPFAIL,
 	.reason = "too many DNS questions for one message",
 };
-static const char reason_no_time[] = "DNS time of the message used up";
+static const struct dns_answer answer_no_time = {
+	.status = DNS_TEMPFAIL,
+	.reason = "DNS time of the message used up",
+};
 
 /* ---- the resolver ---- */
 
@@ -68,11 +72,20 @@ struct dns *dns_new(struct arena *a, const struct dns_options *o,
 	struct dns *d;
 
 	if (o->zone_file == NULL)
-		return dns_unbound_new(a, o, err);
-	d = dns_zone_open(a, o->zone_file, err);
-	if (d != NULL && o->query_timeout_ms > 0)
+		d = dns_unbound_new(a, o, err);
+	else
+		d = dns_zone_open(a, o->zone_file, err);
+	if (d == NULL)
+		return NULL;
+	if (o->query_timeout_ms > 0)
 		d->query_timeout_ms = o->query_timeout_ms;
+	d->on_wait = o->on_wait;
 	return d;
+}
+
+unsigned dns_waiting(const struct dns *d)
+{
+	return atomic_load(&d->waiting);
 }
 
 void dns_free(struct dns *d)
@@ -184,16 +197,16 @@ wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
 	bool sent = false;
 
 	if (left <= 0)
-		return dns_answer_fail(reason_no_time);
+		return &answer_no_time;
 	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
 			    &sent);
 	b->waited_ms += clock_mono_ms() - start_ms;
 	if (sent)
 		atomic_fetch_add(&d->sent, 1);
-	if (a == NULL)
-		a = dns_answer_fail(left < most ? reason_no_time
-						: dns_reason_timeout);
-	return a;
+	if (a != NULL)
+		return a;
+	return left < most ? &answer_no_time
+			   : dns_answer_fail(dns_reason_timeout);
 }
 
 static bool is_refused(const char *reason)
@@ -206,7 +219,7 @@ static void count(struct dns *d, const struct dns_answer *a)
 {
 	atomic_fetch_add(&d->asked, 1);
 	atomic_fetch_add(&d->by_status[a->status], 1);
-	if (a->reason == dns_reason_timeout || a->reason == reason_no_time)
+	if (a->reason == dns_reason_timeout || a == &answer_no_time)
 		atomic_fetch_add(&d->timeouts, 1);
 	if (a->reason != NULL && is_refused(a->reason))
 		atomic_fetch_add(&d->refused, 1);
@@ -244,7 +257,10 @@ const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 		return &answer_too_many;
 	b->queries++;
 	a = resolve(b, &q);
-	remember(b, &q, a);
+	/* Whom time is kept for may ask it again: else SPF of one sender
+	 * could cut short the question for another's policy. */
+	if (a != &answer_no_time)
+		remember(b, &q, a);
 	return a;
 }
 

@@ -103,6 +103,33 @@ static void test_deadline(void **state)
 	arena_free(a);
 }
 
+/* A question that was cut short by what is kept for others is asked anew when
+ * they come: SPF must not spoil the question of DMARC (RFC 7208 4.6.4 on time,
+ * RFC 9989 5.3.6 on temporary errors). */
+static void test_hold_time(void **state)
+{
+	static const char used_up[] = "DNS time of the message used up";
+	struct arena *a = arena_new();
+	struct dns *d = open_resolver(a, 5000);
+	struct dns_budget *b = dns_budget_new(d, 1600, 100);
+	const struct dns_answer *cut, *ans;
+
+	(void)state;
+	dns_budget_hold(b, 0, 1500); /* at most half */
+	ans = dns_ask(b, "silent4.test", DNS_TXT);
+	assert_string_equal(ans->reason, used_up);
+	cut = dns_ask(b, "ok-held.test", DNS_A);
+	assert_string_equal(cut->reason, used_up);
+	dns_budget_hold(b, 0, 0);
+	ans = dns_ask(b, "ok-held.test", DNS_A);
+	assert_int_equal(ans->status, DNS_FOUND);
+	assert_ptr_equal(dns_ask(b, "ok-held.test", DNS_A), ans);
+	assert_string_equal(cut->reason, used_up); /* it still stands */
+	dns_budget_free(b);
+	dns_free(d);
+	arena_free(a);
+}
+
 static void test_coalesce(void **state)
 {
 	struct arena *a = arena_new();
@@ -361,6 +388,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_hold_time),
 		cmocka_unit_test(test_coalesce),
 		cmocka_unit_test(test_cache),
 		cmocka_unit_test(test_prefetch),
