@@ -122,6 +122,13 @@ bool dkim_signed_name_ok(const char *name, const char **reason);
 /* The default list. */
 const struct dkim_signed_name *dkim_default_names(size_t *n);
 
+/* What the MTA does with the fields of a signed message on its way out. */
+enum dkim_mta {
+	DKIM_MTA_KEEPS,	   /* sends them as they are, as Postfix does */
+	DKIM_MTA_SENDMAIL, /* writes lists of addresses anew (sendmail.h) */
+	DKIM_MTA_UNKNOWN,  /* perhaps it does the same */
+};
+
 struct dkim_signer;
 
 /*
@@ -134,6 +141,14 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
 				    const struct field_list *fields,
 				    const struct dkim_signing_key *keys,
 				    size_t nkeys, int64_t now);
+/*
+ * Tells the signer what the MTA will do; without it the MTA keeps the fields.
+ * Behind Sendmail, lists of addresses are signed in the form that it will
+ * send; where that cannot be told, or the MTA is unknown and Sendmail would
+ * change the list, the field is not signed.  From is always signed.  Before
+ * dkim_signer_end().
+ */
+void dkim_signer_mta(struct dkim_signer *s, enum dkim_mta mta);
 /* Line ends as the MTA will send them: a bare CR or LF counts as CRLF
  * (RFC 6376 5.3). */
 void dkim_signer_body(struct dkim_signer *s, struct slice bytes);

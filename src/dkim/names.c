@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "dkim/sendmail.h"
 #include "dkim/signature.h"
 #include "mail/addr.h"
 #include "mail/domain.h"
@@ -108,22 +109,31 @@ bool dkim_signed_name_ok(const char *name, const char **reason)
 	return *reason == NULL;
 }
 
-/* ---- addresses that the MTA will complete ---- */
+/* ---- addresses that the MTA will change ---- */
 
-/* Fields whose addresses an MTA qualifies.  Not From: what it holds decides
- * whether and how a message is signed, and it is always signed. */
 static const char *const address_names[] = {
-	"To",	     "Cc",	    "Reply-To",
-	"Sender",    "Resent-From", "Resent-Sender",
-	"Resent-To", "Resent-Cc",   "Resent-Reply-To",
+	"From",
+	"To",
+	"Cc",
+	"Reply-To",
+	"Sender",
+	"Resent-From",
+	"Resent-Sender",
+	"Resent-To",
+	"Resent-Cc",
+	"Resent-Reply-To",
+	"Errors-To",
+	"Disposition-Notification-To",
+	"Mail-Followup-To",
+	"Mail-Reply-To",
 };
 
-static bool is_address_name(const char *name)
+bool dkim_has_addresses(struct slice name)
 {
 	size_t n = sizeof(address_names) / sizeof(address_names[0]);
 
 	for (size_t i = 0; i < n; i++)
-		if (slice_is_ci(slice_of(name), address_names[i]))
+		if (slice_is_ci(name, address_names[i]))
 			return true;
 	return false;
 }
@@ -142,15 +152,14 @@ static bool lacks_domain(const struct element *e)
 	return (e->text || e->at || e->angle) && !e->domain;
 }
 
-/* The offset after what begins at `i` and ends with `end`. */
-static size_t skip_quoted(struct slice s, size_t i, char end)
+size_t dkim_skip_quoted(struct slice s, size_t i, char end)
 {
 	for (i++; i < s.n && s.p[i] != end; i++)
 		i += s.p[i] == '\\';
 	return i + 1;
 }
 
-static size_t skip_comment(struct slice s, size_t i)
+size_t dkim_skip_comment(struct slice s, size_t i)
 {
 	size_t depth = 0;
 
@@ -200,11 +209,11 @@ static bool lists_unqualified(struct slice s)
 		char c = s.p[i];
 
 		if (c == '(') {
-			i = skip_comment(s, i);
+			i = dkim_skip_comment(s, i);
 			continue;
 		}
 		if (c == '"' || c == '[') {
-			i = skip_quoted(s, i, c == '"' ? '"' : ']');
+			i = dkim_skip_quoted(s, i, c == '"' ? '"' : ']');
 			add_text(&e);
 			continue;
 		}
@@ -220,15 +229,26 @@ static bool lists_unqualified(struct slice s)
 	return lacks_domain(&e);
 }
 
-static bool will_be_completed(const struct field_list *l, const char *name)
+/* Why the MTA will change a field of this name, or NULL.  Not asked for From:
+ * what it holds decides whether and how a message is signed, and it is always
+ * signed. */
+static const char *will_change(struct arena *a, const struct field_list *l,
+			       enum dkim_mta mta, const char *name)
 {
-	if (!is_address_name(name))
-		return false;
-	for (size_t i = 0; i < l->n; i++)
-		if (slice_is_ci(l->v[i].name, name) &&
-		    lists_unqualified(l->v[i].value))
-			return true;
-	return false;
+	if (slice_is_ci(slice_of(name), "From") ||
+	    !dkim_has_addresses(slice_of(name)))
+		return NULL;
+	for (size_t i = 0; i < l->n; i++) {
+		if (!slice_is_ci(l->v[i].name, name))
+			continue;
+		if (lists_unqualified(l->v[i].value))
+			return "an address without domain is not signed";
+		if (mta != DKIM_MTA_KEEPS &&
+		    !dkim_sendmail_keeps(a, l->v[i].value))
+			return "a list of addresses that the MTA may rewrite "
+			       "is not signed";
+	}
+	return NULL;
 }
 
 /* ---- h= ---- */
@@ -271,13 +291,15 @@ static bool add_name(struct strbuf *b, const char *name, size_t times,
 }
 
 const char *dkim_names_choose(struct arena *a, const struct field_list *fields,
+			      enum dkim_mta mta,
 			      const struct dkim_signing_key *key,
-			      struct slice *ret_h, bool *ret_left_out)
+			      struct slice *ret_h, const char **ret_left_out)
 {
 	size_t n = key->nnames, room = DKIM_NAMES_MAX;
 	const struct dkim_signed_name *v =
 		key->names != NULL ? key->names : dkim_default_names(&n);
-	bool from = false, left_out = false;
+	const char *change, *left_out = NULL;
+	bool from = false;
 	struct strbuf b;
 
 	/* First, because the work grows with the square of it. */
@@ -289,8 +311,9 @@ const char *dkim_names_choose(struct arena *a, const struct field_list *fields,
 
 		if (v == key->names && named_before(v, i))
 			continue;
-		if (times > 0 && will_be_completed(fields, v[i].name)) {
-			left_out = true;
+		change = will_change(a, fields, mta, v[i].name);
+		if (change != NULL) {
+			left_out = change;
 			continue;
 		}
 		from = from || slice_is_ci(slice_of(v[i].name), "From");
@@ -303,7 +326,8 @@ const char *dkim_names_choose(struct arena *a, const struct field_list *fields,
 	if (b.overflow)
 		return "too many fields to sign";
 	*ret_h = strbuf_slice(&b);
-	*ret_left_out = *ret_left_out || left_out;
+	if (left_out != NULL)
+		*ret_left_out = left_out;
 	return NULL;
 }
 

@@ -17,12 +17,15 @@
 
 #include "dkim/hash.h"
 #include "dkim/names.h"
+#include "dkim/sendmail.h"
 #include "mail/base64.h"
 
 #define LINE_MAX_COLUMNS 77
 #define TAB_COLUMNS	 8
 #define VALUE_MAX	 65536
-#define LINE_MAX_BYTES	 998 /* RFC 5322 2.1.1, without CRLF */
+/* Longer lines are broken, without CRLF: RFC 5322 2.1.1, and Sendmail */
+#define LINE_MAX_BYTES		998
+#define SENDMAIL_LINE_MAX_BYTES 990
 
 struct dkim_signer {
 	struct arena *arena;
@@ -34,9 +37,11 @@ struct dkim_signer {
 	struct crypto_hash *hash;
 	bool cr;	/* the last body byte was a CR: its LF may follow */
 	size_t column;	/* bytes in the body line so far */
-	bool long_line; /* in the body */
+	size_t longest; /* body line */
+	enum dkim_mta mta;
 	bool long_field;
-	bool left_out; /* a field with an address without domain */
+	bool from_changes;
+	const char *left_out; /* why a field is not signed */
 };
 
 static void add_to_hash(void *arg, struct slice bytes)
@@ -62,6 +67,11 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
 	return s;
 }
 
+void dkim_signer_mta(struct dkim_signer *s, enum dkim_mta mta)
+{
+	s->mta = mta;
+}
+
 /* ---- line ends and line lengths ---- */
 
 /* The offset of the first `c` from `from` on, or `to`. */
@@ -75,7 +85,7 @@ static size_t find(struct slice s, size_t from, size_t to, char c)
 static void count_line(struct dkim_signer *s, size_t n, bool ended)
 {
 	s->column += n;
-	s->long_line = s->long_line || s->column > LINE_MAX_BYTES;
+	s->longest = s->column > s->longest ? s->column : s->longest;
 	if (ended)
 		s->column = 0;
 }
@@ -256,8 +266,8 @@ static const char *choose_names(struct dkim_signer *s, struct draft *v,
 			return NULL;
 		}
 	}
-	return dkim_names_choose(s->arena, s->fields, &s->keys[i], &v[i].names,
-				 &s->left_out);
+	return dkim_names_choose(s->arena, s->fields, s->mta, &s->keys[i],
+				 &v[i].names, &s->left_out);
 }
 
 /* Up to and with "b=".  It is read like one that came in the mail: what a
@@ -309,14 +319,20 @@ static bool finish(const struct dkim_signer *s, struct draft *v,
 
 /* ---- what the MTA may still change ---- */
 
-static bool has_long_line(struct slice raw)
+static size_t line_max(const struct dkim_signer *s)
+{
+	return s->mta == DKIM_MTA_KEEPS ? LINE_MAX_BYTES
+					: SENDMAIL_LINE_MAX_BYTES;
+}
+
+static bool has_long_line(struct slice raw, size_t max)
 {
 	while (raw.p != NULL) {
 		struct slice line = slice_cut(&raw, '\n');
 
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		if (line.n > LINE_MAX_BYTES)
+		if (line.n > max)
 			return true;
 	}
 	return false;
@@ -325,10 +341,12 @@ static bool has_long_line(struct slice raw)
 /* MTAs break long lines of the header, too. */
 static bool signs_long_line(const struct dkim_signer *s, struct slice names)
 {
+	size_t max = line_max(s);
+
 	for (size_t i = 0; i < s->fields->n; i++) {
 		const struct field *f = &s->fields->v[i];
 
-		if (f->raw.n > LINE_MAX_BYTES && has_long_line(f->raw) &&
+		if (f->raw.n > max && has_long_line(f->raw, max) &&
 		    dkim_signature_lists(names, slice_cstr(s->arena, f->name)) >
 			    0)
 			return true;
@@ -336,15 +354,39 @@ static bool signs_long_line(const struct dkim_signer *s, struct slice names)
 	return false;
 }
 
+/* The fields as the MTA will send them. */
+static void normalize_fields(struct dkim_signer *s)
+{
+	struct field_list *sent = arena_alloc(s->arena, sizeof(*sent));
+	const struct field *from;
+
+	if (s->mta == DKIM_MTA_KEEPS)
+		return;
+	if (s->mta == DKIM_MTA_SENDMAIL) {
+		dkim_sendmail_fields(s->arena, s->fields, sent);
+		s->fields = sent;
+	}
+	from = field_nth(s->fields, "From", 0);
+	s->from_changes =
+		from != NULL && !dkim_sendmail_keeps(s->arena, from->value);
+}
+
 const char *dkim_signer_warning(const struct dkim_signer *s)
 {
-	if (s->long_line)
-		return "a body line is longer than 998 bytes";
+	bool keeps = s->mta == DKIM_MTA_KEEPS;
+
+	if (s->longest > line_max(s))
+		return keeps ? "a body line is longer than 998 bytes"
+			     : "a body line is longer than 990 bytes";
 	if (s->long_field)
-		return "a line of a signed field is longer than 998 bytes";
-	if (s->left_out)
-		return "an address without domain is not signed";
-	return NULL;
+		return keeps ? "a line of a signed field is longer than 998 "
+			       "bytes"
+			     : "a line of a signed field is longer than 990 "
+			       "bytes";
+	if (s->from_changes)
+		return "the MTA may rewrite the From field and so break the "
+		       "signature";
+	return s->left_out;
 }
 
 /* ---- the end ---- */
@@ -370,6 +412,8 @@ bool dkim_signer_end(struct dkim_signer *s, struct slice *ret_values,
 		why = field_trouble_text(s->fields->trouble);
 	else if (field_count(s->fields, "From") == 0) /* RFC 6376 5.4 */
 		why = "no From field to sign";
+	else
+		normalize_fields(s);
 	for (size_t i = 0; i < s->nkeys && why == NULL; i++) {
 		why = choose_names(s, v, i);
 		if (why == NULL)

@@ -17,6 +17,7 @@ struct session {
 	struct client_facts client;
 	bool maybe_local;
 	int forced; /* listener's direction or -1 */
+	enum dkim_mta mta;
 
 	/* the message */
 	struct client_facts msg_client;
@@ -47,6 +48,7 @@ struct session *session_new(const struct app *app)
 	s->app = app;
 	s->conn = arena_new();
 	s->forced = -1;
+	s->mta = DKIM_MTA_UNKNOWN;
 	return s;
 }
 
@@ -109,9 +111,19 @@ static bool is_confirmed(struct slice name, struct slice resolve,
 	       !slice_starts(name, "[") && !slice_is_ci(name, "unknown");
 }
 
+/* Sendmail's macro v is its version alone: "8.17.1.9". */
+static enum dkim_mta mta_of(struct slice version)
+{
+	if (slice_starts(version, "Postfix "))
+		return DKIM_MTA_KEEPS;
+	return slice_starts(version, "8.") ? DKIM_MTA_SENDMAIL
+					   : DKIM_MTA_UNKNOWN;
+}
+
 void session_resolved(struct session *s, struct slice resolve,
 		      struct slice version)
 {
+	s->mta = mta_of(version);
 	s->client.name_confirmed =
 		is_confirmed(s->client.name, resolve, version);
 }
@@ -196,6 +208,8 @@ static void open_signer(struct session *s)
 				    clock_unix());
 	if (s->signer == NULL)
 		s->unsigned_why = "signature could not be opened";
+	else
+		dkim_signer_mta(s->signer, s->mta);
 }
 
 void session_end_of_header(struct session *s)
