@@ -162,7 +162,8 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 		log_error("libmilter refused to register");
 		return EX_SOFTWARE;
 	}
-	if (pthread_create(&thread, NULL, run_milter, &status) != 0) {
+	if (!kick_start(app->env.dns, fd) ||
+	    pthread_create(&thread, NULL, run_milter, &status) != 0) {
 		log_error("cannot create a thread");
 		return EX_OSERR;
 	}
@@ -173,6 +174,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	while (sig == SIGHUP || sig == SIGPIPE);
 	listen_close(c->socket, fd);
 	drain(c->shutdown_timeout);
+	kick_stop();
 	milter_stop();
 	pthread_join(thread, NULL);
 	log_dns(app);
@@ -246,7 +248,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 		log_lines(warnings);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
 	bound_stacks();
-	if (app_start(app, &errors))
+	if (app_start(app, kick_wake, &errors))
 		return serve(app, signals, fd);
 	log_error("%s", strbuf_cstr(&errors));
 	listen_close(c->socket, fd);

@@ -198,8 +198,11 @@ wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
 
 	if (left <= 0)
 		return &answer_no_time;
+	if (atomic_fetch_add(&d->waiting, 1) == 0 && d->on_wait != NULL)
+		d->on_wait();
 	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
 			    &sent);
+	atomic_fetch_sub(&d->waiting, 1);
 	b->waited_ms += clock_mono_ms() - start_ms;
 	if (sent)
 		atomic_fetch_add(&d->sent, 1);

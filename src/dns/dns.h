@@ -73,6 +73,8 @@ struct dns_options {
 	/* Threads that may wait at once, default 1000; one more is answered
 	 * with temporary failure at once. */
 	unsigned max_waiting;
+	/* A thread begins to wait, and no other does.  Must not block. */
+	void (*on_wait)(void);
 	/* Time-outs in a row, without any answer, that make an outage; then
 	 * the time between two probes.  Defaults 10 and 1000. */
 	unsigned outage_after;
@@ -93,6 +95,9 @@ struct dns *dns_new_zone_text(struct arena *a, struct slice text,
 /* Every outstanding question is first answered with temporary failure.
  * Budgets may be freed later, but not used any more. */
 void dns_free(struct dns *d);
+
+/* Threads that wait for an answer now. */
+unsigned dns_waiting(const struct dns *d);
 
 struct dns_counters {
 	uint64_t asked;      /* questions of messages, cache hits included */
@@ -122,7 +127,7 @@ void dns_budget_free(struct dns_budget *b);
 /* Asks and waits; never NULL.  `name`: as mail/domain.h, or any text of legal
  * length for lookups (SPF); names over 253 or with labels over 63 answer
  * DNS_NXDOMAIN without a query.  The same question in one budget is asked
- * once. */
+ * once, unless its limits cut it short. */
 const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 				 enum dns_type type);
 /* Warms the cache without waiting; counts against max_queries only when the

@@ -119,7 +119,9 @@ struct dns {
 	void *self;
 	struct dns_cache *cache; /* NULL: none */
 	unsigned query_timeout_ms;
+	void (*on_wait)(void);
 	_Atomic unsigned inside; /* threads in dns_ask() */
+	_Atomic unsigned waiting;
 	_Atomic uint64_t asked;
 	_Atomic uint64_t cache_hits;
 	_Atomic uint64_t sent;

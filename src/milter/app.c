@@ -145,13 +145,14 @@ struct dns_options app_dns_options(const struct config *c)
 	};
 }
 
-bool app_start(struct app *app, struct strbuf *errors)
+bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors)
 {
 	const struct config *c = app->config;
 	struct dns_options o = app_dns_options(c);
 	const char *err = NULL;
 
 	o.on_outage = tell_outage;
+	o.on_wait = on_wait;
 	app->env.dns = dns_new(c->arena, &o, &err);
 	if (app->env.dns == NULL)
 		strbuf_printf(errors, "resolver: %s\n",

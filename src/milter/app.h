@@ -28,8 +28,9 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
  * mistake.  Nothing is loaded.  The configuration must outlive it. */
 struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors);
 struct dns_options app_dns_options(const struct config *c);
-/* Starts the resolver (and its thread): after privileges were dropped. */
-bool app_start(struct app *app, struct strbuf *errors);
+/* Starts the resolver (and its thread): after privileges were dropped.
+ * `on_wait`: as in struct dns_options, or NULL. */
+bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors);
 void app_free(struct app *app);
 
 /* The direction that the listener called `name` forces, or -1. */

@@ -197,7 +197,6 @@ int listen_open(struct arena *a, const char *where, const char *mode,
 	return fd;
 }
 
-/* Wakes libmilter's poll on the old socket, which it still holds. */
 static void knock(const struct sockaddr *sa, socklen_t len)
 {
 	int fd = socket(sa->sa_family,
@@ -207,6 +206,15 @@ static void knock(const struct sockaddr *sa, socklen_t len)
 		return;
 	(void)connect(fd, sa, len);
 	close(fd);
+}
+
+void listen_knock(int fd)
+{
+	struct sockaddr_storage self = {0};
+	socklen_t len = sizeof(self);
+
+	if (getsockname(fd, (struct sockaddr *)&self, &len) == 0)
+		knock((struct sockaddr *)&self, len);
 }
 
 void listen_close(const char *where, int fd)
@@ -223,6 +231,7 @@ void listen_close(const char *where, int fd)
 	    bind(other, (struct sockaddr *)&nobody,
 		 offsetof(struct sockaddr_un, sun_path)) == 0 &&
 	    listen(other, 1) == 0 && dup2(other, fd) >= 0)
+		/* wakes libmilter's poll on the old socket, which it holds */
 		knock((struct sockaddr *)&self, len);
 	if (other >= 0)
 		close(other);

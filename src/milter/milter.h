@@ -29,6 +29,16 @@ bool apply_edits(SMFICTX *ctx, const struct edits *edits);
  */
 int listen_open(struct arena *a, const char *where, const char *mode,
 		const char *group, const char **err);
+/* Connects to the socket that `fd` listens on, and hangs up. */
+void listen_knock(int fd);
+
+/* While threads wait for the DNS, sees to it that libmilter has others for
+ * other sessions (kick.c).  Once in a process. */
+bool kick_start(const struct dns *dns, int listen_fd);
+/* Somebody begins to wait, and nobody did. */
+void kick_wake(void);
+void kick_stop(void);
+
 /*
  * No new connections from now on: swaps a socket nobody knows into `fd`, wakes
  * whoever polls the old one, and removes the path of a unix socket.

@@ -64,7 +64,7 @@ static int setup(void **state)
 	w->config = config_load(conf, &errors);
 	if (w->config != NULL)
 		w->app = app_new(w->config, &errors, &errors);
-	if (w->app == NULL || !app_start(w->app, &errors))
+	if (w->app == NULL || !app_start(w->app, NULL, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	*state = w;
 	return 0;

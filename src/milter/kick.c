@@ -1,0 +1,89 @@
+/*
+ * Keeps libmilter from starving sessions.
+ *
+ * Its worker pool starts a thread only when a connection has something to say
+ * while no thread is idle.  In a burst many connections are given to one idle
+ * thread, which takes the first and, when that waits for the DNS, leaves the
+ * others without any (libmilter's worker.c, tm_nb_idle; the count is lowered
+ * by the thread once it runs).  So while threads wait for the DNS we connect
+ * to our own socket and hang up: each time libmilter starts a thread, which
+ * finds the end of that connection and then takes a session that nobody
+ * serves.  As many as wait at the moment, so that their number can double, and
+ * less and less often while it does not grow.  Idle threads end by themselves.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "milter/milter.h"
+
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 500
+#define KICKS_MAX    64
+
+static struct {
+	pthread_t thread;
+	sem_t woken;
+	atomic_bool stopping;
+	const struct dns *dns;
+	int listen_fd;
+} kick;
+
+static void sleep_ms(unsigned ms)
+{
+	const struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* Until nobody waits any more. */
+static void serve_waiting(void)
+{
+	unsigned pause = PAUSE_MIN_MS, before = 0, n;
+
+	while (!atomic_load(&kick.stopping)) {
+		sleep_ms(pause);
+		n = dns_waiting(kick.dns);
+		if (n == 0)
+			return;
+		for (unsigned i = 0; i < n && i < KICKS_MAX; i++)
+			listen_knock(kick.listen_fd);
+		pause = n > before	     ? PAUSE_MIN_MS
+			: pause < PAUSE_MAX_MS ? 2 * pause
+					       : PAUSE_MAX_MS;
+		before = n;
+	}
+}
+
+static void *kick_thread(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&kick.stopping)) {
+		while (sem_wait(&kick.woken) != 0 && errno == EINTR)
+			;
+		serve_waiting();
+	}
+	return NULL;
+}
+
+bool kick_start(const struct dns *dns, int listen_fd)
+{
+	kick.dns = dns;
+	kick.listen_fd = listen_fd;
+	return sem_init(&kick.woken, 0, 0) == 0 &&
+	       pthread_create(&kick.thread, NULL, kick_thread, NULL) == 0;
+}
+
+void kick_wake(void)
+{
+	sem_post(&kick.woken);
+}
+
+void kick_stop(void)
+{
+	atomic_store(&kick.stopping, true);
+	kick_wake();
+	pthread_join(kick.thread, NULL);
+}
