@@ -109,7 +109,7 @@ bool dkim_signed_name_ok(const char *name, const char **reason)
 	return *reason == NULL;
 }
 
-/* ---- addresses that the MTA will change ---- */
+/* ---- addresses that the MTA will complete ---- */
 
 static const char *const address_names[] = {
 	"From",
@@ -229,29 +229,65 @@ static bool lists_unqualified(struct slice s)
 	return lacks_domain(&e);
 }
 
-/* Why the MTA will change a field of this name, or NULL.  Not asked for From:
+/* ---- lines that the MTA will break ---- */
+
+size_t dkim_line_max(enum dkim_mta mta)
+{
+	return mta == DKIM_MTA_KEEPS ? 998 : 990;
+}
+
+bool dkim_has_long_line(const struct field *f, enum dkim_mta mta)
+{
+	size_t max = dkim_line_max(mta);
+	struct slice rest = f->raw;
+
+	while (f->raw.n > max && rest.p != NULL) {
+		struct slice line = slice_cut(&rest, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > max)
+			return true;
+	}
+	return false;
+}
+
+/* ---- h= ---- */
+
+static const char *change_of(struct arena *a, const struct field *f,
+			     enum dkim_mta mta, bool addresses)
+{
+	if (dkim_has_long_line(f, mta))
+		return mta == DKIM_MTA_KEEPS
+			       ? "a field with a line longer than 998 bytes "
+				 "is not signed"
+			       : "a field with a line longer than 990 bytes "
+				 "is not signed";
+	if (addresses && lists_unqualified(f->value))
+		return "an address without domain is not signed";
+	if (addresses && mta != DKIM_MTA_KEEPS &&
+	    !dkim_sendmail_keeps(a, f->value))
+		return "a list of addresses that the MTA may rewrite is not "
+		       "signed";
+	return NULL;
+}
+
+/* How the MTA will change a field of this name, or NULL.  Not asked for From:
  * what it holds decides whether and how a message is signed, and it is always
  * signed. */
 static const char *will_change(struct arena *a, const struct field_list *l,
 			       enum dkim_mta mta, const char *name)
 {
-	if (slice_is_ci(slice_of(name), "From") ||
-	    !dkim_has_addresses(slice_of(name)))
-		return NULL;
-	for (size_t i = 0; i < l->n; i++) {
-		if (!slice_is_ci(l->v[i].name, name))
-			continue;
-		if (lists_unqualified(l->v[i].value))
-			return "an address without domain is not signed";
-		if (mta != DKIM_MTA_KEEPS &&
-		    !dkim_sendmail_keeps(a, l->v[i].value))
-			return "a list of addresses that the MTA may rewrite "
-			       "is not signed";
-	}
-	return NULL;
-}
+	bool addresses = dkim_has_addresses(slice_of(name));
+	const char *change = NULL;
 
-/* ---- h= ---- */
+	if (slice_is_ci(slice_of(name), "From"))
+		return NULL;
+	for (size_t i = 0; i < l->n && change == NULL; i++)
+		if (slice_is_ci(l->v[i].name, name))
+			change = change_of(a, &l->v[i], mta, addresses);
+	return change;
+}
 
 static bool named_before(const struct dkim_signed_name *v, size_t i)
 {

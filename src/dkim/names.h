@@ -9,16 +9,21 @@
 
 /*
  * The names for h= of this message by the list of `key`, with ":" between.
- * A field is left out when the MTA will change it: it has an address without
- * domain, or, unless `mta` keeps fields as they are, a list of addresses in a
- * form that Sendmail does not keep.  *ret_left_out then becomes a constant for
- * the log.  From is never left out.  Returns NULL, or a constant that says why
- * there can be no signature; then nothing is changed.
+ * A field is left out when the MTA will change it: it has a long line, an
+ * address without domain, or, unless `mta` keeps fields as they are, a list of
+ * addresses in a form that Sendmail does not keep.  *ret_left_out then becomes
+ * a constant for the log.  From is never left out.  Returns NULL, or a constant
+ * that says why there can be no signature; then nothing is changed.
  */
 const char *dkim_names_choose(struct arena *a, const struct field_list *fields,
 			      enum dkim_mta mta,
 			      const struct dkim_signing_key *key,
 			      struct slice *ret_h, const char **ret_left_out);
+
+/* Lines over this are broken, without CRLF (RFC 5322 2.1.1; Sendmail's mailers
+ * have L=990). */
+size_t dkim_line_max(enum dkim_mta mta);
+bool dkim_has_long_line(const struct field *f, enum dkim_mta mta);
 
 /* Is it a field whose value is a list of addresses? */
 bool dkim_has_addresses(struct slice name);

@@ -23,9 +23,6 @@
 #define LINE_MAX_COLUMNS 77
 #define TAB_COLUMNS	 8
 #define VALUE_MAX	 65536
-/* Longer lines are broken, without CRLF: RFC 5322 2.1.1, and Sendmail */
-#define LINE_MAX_BYTES		998
-#define SENDMAIL_LINE_MAX_BYTES 990
 
 struct dkim_signer {
 	struct arena *arena;
@@ -39,7 +36,7 @@ struct dkim_signer {
 	size_t column;	/* bytes in the body line so far */
 	size_t longest; /* body line */
 	enum dkim_mta mta;
-	bool long_field;
+	bool long_from;
 	bool from_changes;
 	const char *left_out; /* why a field is not signed */
 };
@@ -319,70 +316,32 @@ static bool finish(const struct dkim_signer *s, struct draft *v,
 
 /* ---- what the MTA may still change ---- */
 
-static size_t line_max(const struct dkim_signer *s)
-{
-	return s->mta == DKIM_MTA_KEEPS ? LINE_MAX_BYTES
-					: SENDMAIL_LINE_MAX_BYTES;
-}
-
-static bool has_long_line(struct slice raw, size_t max)
-{
-	while (raw.p != NULL) {
-		struct slice line = slice_cut(&raw, '\n');
-
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n > max)
-			return true;
-	}
-	return false;
-}
-
-/* MTAs break long lines of the header, too. */
-static bool signs_long_line(const struct dkim_signer *s, struct slice names)
-{
-	size_t max = line_max(s);
-
-	for (size_t i = 0; i < s->fields->n; i++) {
-		const struct field *f = &s->fields->v[i];
-
-		if (f->raw.n > max && has_long_line(f->raw, max) &&
-		    dkim_signature_lists(names, slice_cstr(s->arena, f->name)) >
-			    0)
-			return true;
-	}
-	return false;
-}
-
 /* The fields as the MTA will send them. */
 static void normalize_fields(struct dkim_signer *s)
 {
 	struct field_list *sent = arena_alloc(s->arena, sizeof(*sent));
 	const struct field *from;
 
-	if (s->mta == DKIM_MTA_KEEPS)
-		return;
 	if (s->mta == DKIM_MTA_SENDMAIL) {
 		dkim_sendmail_fields(s->arena, s->fields, sent);
 		s->fields = sent;
 	}
 	from = field_nth(s->fields, "From", 0);
-	s->from_changes =
-		from != NULL && !dkim_sendmail_keeps(s->arena, from->value);
+	s->long_from = dkim_has_long_line(from, s->mta);
+	s->from_changes = s->mta != DKIM_MTA_KEEPS &&
+			  !dkim_sendmail_keeps(s->arena, from->value);
 }
 
 const char *dkim_signer_warning(const struct dkim_signer *s)
 {
 	bool keeps = s->mta == DKIM_MTA_KEEPS;
 
-	if (s->longest > line_max(s))
+	if (s->longest > dkim_line_max(s->mta))
 		return keeps ? "a body line is longer than 998 bytes"
 			     : "a body line is longer than 990 bytes";
-	if (s->long_field)
-		return keeps ? "a line of a signed field is longer than 998 "
-			       "bytes"
-			     : "a line of a signed field is longer than 990 "
-			       "bytes";
+	if (s->long_from)
+		return keeps ? "a line of From is longer than 998 bytes"
+			     : "a line of From is longer than 990 bytes";
 	if (s->from_changes)
 		return "the MTA may rewrite the From field and so break the "
 		       "signature";
@@ -418,8 +377,6 @@ bool dkim_signer_end(struct dkim_signer *s, struct slice *ret_values,
 		why = choose_names(s, v, i);
 		if (why == NULL)
 			why = make_draft(s, &s->keys[i], bh, &v[i]);
-		if (why == NULL && signs_long_line(s, v[i].names))
-			s->long_field = true;
 	}
 	if (why == NULL && !finish(s, v, ret_values))
 		why = "signing failed";

@@ -239,9 +239,33 @@ static void test_line_length(void **state)
 					  line),
 			     DKIM_MTA_UNKNOWN);
 		assert_string_equal(m.warning != NULL ? m.warning : "",
-				    n == 990 ? ""
-					     : "a line of a signed field is "
-					       "longer than 990 bytes");
+				    n == 990
+					    ? ""
+					    : "a field with a line longer than "
+					      "990 bytes is not signed");
+	}
+}
+
+/* From is signed all the same, and the log says it. */
+static void test_long_from(void **state)
+{
+	struct world *w = *state;
+	char line[1000];
+
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	for (int keeps = 0; keeps < 2; keeps++) {
+		struct made m = sign_for(
+			w,
+			arena_printf(w->a, "From: %s <a@example.org>\r\n\r\n",
+				     line),
+			keeps ? DKIM_MTA_KEEPS : DKIM_MTA_UNKNOWN);
+
+		assert_true(m.ok);
+		assert_string_equal(
+			m.warning,
+			keeps ? "a line of From is longer than 998 bytes"
+			      : "a line of From is longer than 990 bytes");
 	}
 }
 
@@ -267,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_signed_form),
 		cmocka_unit_test(test_line_length),
+		cmocka_unit_test(test_long_from),
 		cmocka_unit_test(test_folded),
 	};
 

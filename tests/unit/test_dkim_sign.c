@@ -352,7 +352,7 @@ static void test_long_lines(void **state)
 					   ""};
 	static const char body[] = "a body line is longer than 998 bytes";
 	static const char field[] =
-		"a line of a signed field is longer than 998 bytes";
+		"a field with a line longer than 998 bytes is not signed";
 	static const size_t chunks[] = {1, 998, 1000, 65535};
 	struct world *w = *state;
 	char *x = arena_alloc(w->a, 1000), *fields;
@@ -376,7 +376,7 @@ static void test_long_lines(void **state)
 	assert_string_equal(warning_for(w, fields, 1, "", 1), field);
 	/* The worst of several. */
 	assert_string_equal(warning_for(w, fields, 999, "", 1), body);
-	fields = arena_printf(w->a, "To: x\r\n%s", fields);
+	fields = arena_printf(w->a, "X-From: x\r\n%s", fields);
 	assert_string_equal(warning_for(w, fields, 1, "", 1), field);
 }
 
