@@ -46,7 +46,11 @@ struct setting {
 static const struct setting settings_common[] = {
 	{"use-syslog:", "no"},
 	{"verbosity:", "0"},
-	{"outgoing-range:", "256"},
+	/* Sockets.  A name that nobody answers for keeps one for as long as
+	 * libunbound tries, and when none is left every question waits for one:
+	 * so far more than look-ups ahead may take (PREFETCH_MAX), since these
+	 * are cheap for a sender. */
+	{"outgoing-range:", "1024"},
 	{"num-queries-per-thread:", "4096"},
 	{"cache-max-ttl:", "3600"},
 	{"cache-max-negative-ttl:", "3600"},

@@ -44,7 +44,7 @@
 #include "dns/pending.h"
 
 #define PENDING_MAX    4096
-#define PREFETCH_MAX   2048 /* the rest is for those who wait */
+#define PREFETCH_MAX   256 /* the rest is for those who wait: context.c */
 #define WAITING_MAX    1000
 #define CLASS_IN       1
 #define RCODE_NOERROR  0
