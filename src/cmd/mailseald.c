@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -234,6 +235,21 @@ static void bound_stacks(void)
 		log_warn("cannot bound the stacks of threads: %s", strerror(r));
 }
 
+/* A descriptor for each session, and up to 1024 for questions to the DNS
+ * (dns/context.c): more than the 1024 that a process has when nobody asks.
+ * Nothing here uses select(). */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+		log_warn("cannot raise the limit of descriptors: %s",
+			 strerror(errno));
+}
+
 /* From here on messages go to the log. */
 static int run(struct app *app, const sigset_t *signals, int fd,
 	       struct slice warnings)
@@ -248,6 +264,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 		log_lines(warnings);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
 	bound_stacks();
+	raise_descriptors();
 	if (app_start(app, kick_wake, &errors))
 		return serve(app, signals, fd);
 	log_error("%s", strbuf_cstr(&errors));

@@ -1,6 +1,7 @@
 """The daemon as an MTA sees it: stages, directions, edits, start and stop."""
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -288,6 +289,19 @@ def test_quick_stop(t):
         idle.close()
 
 
+def test_descriptors(t):
+    """It takes as many as it is allowed: each session needs one, and each
+    question that is on its way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with Daemon() as d:
+            t.is_(resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE),
+                  (hard, hard), "the limit of descriptors is raised")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def run_on(t, where, address, **popen):
     """A daemon on another kind of socket answers there and ends well."""
     with Daemon(zone=ZONE, start=False) as d:
@@ -338,7 +352,7 @@ def main():
                 test_directions(t, d2, records)
             check_end(t, d2, "all stages")
     for test in (test_start_again, test_graceful, test_quick_stop,
-                 test_sockets):
+                 test_descriptors, test_sockets):
         with t.group(test.__name__):
             test(t)
     t.done()
