@@ -16,7 +16,7 @@ static void check_record(struct slice txt)
 	FUZZ_CHECK(txt.n >= 8 && txt.p[0] == 'v'); /* DM-10 */
 	FUZZ_CHECK(fuzz_inside(r.rua, txt) && fuzz_inside(r.ruf, txt));
 	FUZZ_CHECK(fuzz_inside(r.fo, txt));
-	FUZZ_CHECK(!r.has_rua || slice_chr(r.rua, ':') > 0);
+	FUZZ_CHECK(!r.has_rua || slice_chr(r.rua, ':') >= 0);
 	FUZZ_CHECK(r.p <= DMARC_P_REJECT && r.sp <= DMARC_P_REJECT &&
 		   r.np <= DMARC_P_REJECT && r.psd <= DMARC_PSD_N);
 }
