@@ -231,9 +231,11 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix(Mta):
-    def __init__(self, milter, action="tempfail"):
+    """`more`: parameters instead of those below; None takes one out."""
+
+    def __init__(self, milter, action="tempfail", more=()):
         super().__init__("postfix")
-        self.milter, self.action = milter, action
+        self.milter, self.action, self.more = milter, action, dict(more)
         self.etc = os.path.join(self.dir, "etc")
         self.started = False
         self.has_auth = False
@@ -281,9 +283,11 @@ class Postfix(Mta):
         # Debian's build looks for smtpd.conf below the configuration
         self.has_auth = self.make_sasl("etc/sasl/smtpd.conf", "postfix")
         self.write("etc/main.cf", "".join(
-            f"{k} = {v}\n" for k, v in self.parameters().items()))
+            f"{k} = {v}\n" for k, v in
+            {**self.parameters(), **self.more}.items() if v is not None))
         self.write("etc/master.cf",
                    f"{self.port} inet n - n - - smtpd\n"
+                   "  -o local_header_rewrite_clients=\n"
                    f"{self.submission_port} inet n - n - - smtpd\n"
                    "  -o milter_macro_daemon_name=submission\n" + SERVICES)
         p = subprocess.run(["postfix", "-c", self.etc, "start"], check=False,
@@ -299,10 +303,12 @@ class Postfix(Mta):
                            stdin=subprocess.DEVNULL, capture_output=True)
             self.started = False
 
-    def sendmail(self, data, sender, rcpts=("rcpt@example.net",)):
+    def sendmail(self, data, sender, rcpts=("rcpt@example.net",),
+                 options=()):
         """Local submission with sendmail(1)."""
         return subprocess.run(
-            ["/usr/sbin/sendmail", "-C", self.etc, "-f", sender, *rcpts],
+            ["/usr/sbin/sendmail", "-C", self.etc, *options, "-f", sender,
+             *rcpts],
             input=data.replace(b"\r\n", b"\n"), check=False,
             capture_output=True, timeout=60)
 
@@ -355,9 +361,13 @@ def define(name, value):
 
 
 class Sendmail(Mta):
-    def __init__(self, milter, tree):
+    """`line_limit`: of the mailer; 990 is that of mail without a smart
+    host."""
+
+    def __init__(self, milter, tree, line_limit=2040):
         super().__init__("sendmail")
         self.milter, self.tree = milter, tree
+        self.line_limit = line_limit
         self.process = None
 
     def macros(self):
@@ -375,6 +385,7 @@ class Sendmail(Mta):
                 "confTO_IDENT": "0", "confTO_RESOLVER_RETRANS": "1s",
                 "confTO_RESOLVER_RETRY": "1",
                 "SMART_HOST": "relay:[127.0.0.1]",
+                "RELAY_MAILER_LL": self.line_limit,
                 "RELAY_MAILER_ARGS": f"TCP $h {self.sink.port}"}.items():
             out += define(name, value)
         for feature in ("nocanonify", "promiscuous_relay", "no_default_msa",
