@@ -8,8 +8,9 @@
  * by the thread once it runs).  So while threads wait for the DNS we connect
  * to our own socket and hang up: each time libmilter starts a thread, which
  * finds the end of that connection and then takes a session that nobody
- * serves.  As many as wait at the moment, so that their number can double, and
- * less and less often while it does not grow.  Idle threads end by themselves.
+ * serves.  While each of them makes one more wait, we double their number;
+ * else there is nobody left to serve, and we look less and less often.  Idle
+ * threads end by themselves.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -41,18 +42,22 @@ static void sleep_ms(unsigned ms)
 /* Until nobody waits any more. */
 static void serve_waiting(void)
 {
-	unsigned pause = PAUSE_MIN_MS, before = 0, n;
+	unsigned pause = PAUSE_MIN_MS, kicks = 1, before = 0, n;
 
 	while (!atomic_load(&kick.stopping)) {
 		sleep_ms(pause);
 		n = dns_waiting(kick.dns);
 		if (n == 0)
 			return;
-		for (unsigned i = 0; i < n && i < KICKS_MAX; i++)
+		if (n >= before + kicks) {
+			kicks = kicks < KICKS_MAX ? 2 * kicks : KICKS_MAX;
+			pause = PAUSE_MIN_MS;
+		} else {
+			kicks = 1;
+			pause = pause < PAUSE_MAX_MS ? 2 * pause : PAUSE_MAX_MS;
+		}
+		for (unsigned i = 0; i < kicks; i++)
 			listen_knock(kick.listen_fd);
-		pause = n > before	     ? PAUSE_MIN_MS
-			: pause < PAUSE_MAX_MS ? 2 * pause
-					       : PAUSE_MAX_MS;
 		before = n;
 	}
 }
