@@ -12,6 +12,7 @@
  */
 #include "dns/dns.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,6 +50,10 @@ static const struct dns_answer answer_too_many = {
 static const struct dns_answer answer_no_time = {
 	.status = DNS_TEMPFAIL,
 	.reason = "DNS time of the message used up",
+};
+static const struct dns_answer answer_cut = {
+	.status = DNS_TEMPFAIL,
+	.reason = "DNS time for such questions used up",
 };
 
 /* ---- the resolver ---- */
@@ -187,17 +192,25 @@ from_cache(struct dns *d, const struct dns_question *q, int64_t now_ms)
 	return a;
 }
 
-static const struct dns_answer *
-wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
+static int64_t left_ms(const struct dns_budget *b)
+{
+	int64_t left = (int64_t)(b->max_wait_ms - b->held_ms) - b->waited_ms;
+
+	return left > 0 ? left : 0;
+}
+
+static const struct dns_answer *wait_for(struct dns_budget *b,
+					 const struct dns_question *q,
+					 int64_t start_ms, unsigned max_ms)
 {
 	struct dns *d = b->dns;
-	int64_t left = (int64_t)(b->max_wait_ms - b->held_ms) - b->waited_ms;
+	bool cut = max_ms < left_ms(b), sent = false;
+	int64_t left = cut ? max_ms : left_ms(b);
 	int64_t most = d->query_timeout_ms;
 	const struct dns_answer *a;
-	bool sent = false;
 
-	if (left <= 0)
-		return &answer_no_time;
+	if (left == 0)
+		return cut ? &answer_cut : &answer_no_time;
 	if (atomic_fetch_add(&d->waiting, 1) == 0 && d->on_wait != NULL)
 		d->on_wait();
 	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
@@ -208,8 +221,9 @@ wait_for(struct dns_budget *b, const struct dns_question *q, int64_t start_ms)
 		atomic_fetch_add(&d->sent, 1);
 	if (a != NULL)
 		return a;
-	return left < most ? &answer_no_time
-			   : dns_answer_fail(dns_reason_timeout);
+	if (left >= most)
+		return dns_answer_fail(dns_reason_timeout);
+	return cut ? &answer_cut : &answer_no_time;
 }
 
 static bool is_refused(const char *reason)
@@ -218,18 +232,25 @@ static bool is_refused(const char *reason)
 	       reason == dns_reason_pending;
 }
 
+/* A limit of the message, no answer to the question. */
+static bool is_cut_short(const struct dns_answer *a)
+{
+	return a == &answer_no_time || a == &answer_cut;
+}
+
 static void count(struct dns *d, const struct dns_answer *a)
 {
 	atomic_fetch_add(&d->asked, 1);
 	atomic_fetch_add(&d->by_status[a->status], 1);
-	if (a->reason == dns_reason_timeout || a == &answer_no_time)
+	if (a->reason == dns_reason_timeout || is_cut_short(a))
 		atomic_fetch_add(&d->timeouts, 1);
 	if (a->reason != NULL && is_refused(a->reason))
 		atomic_fetch_add(&d->refused, 1);
 }
 
 static const struct dns_answer *resolve(struct dns_budget *b,
-					const struct dns_question *q)
+					const struct dns_question *q,
+					unsigned max_ms)
 {
 	struct dns *d = b->dns;
 	int64_t now_ms = clock_mono_ms();
@@ -238,7 +259,7 @@ static const struct dns_answer *resolve(struct dns_budget *b,
 	atomic_fetch_add(&d->inside, 1);
 	a = from_cache(d, q, now_ms);
 	if (a == NULL)
-		a = wait_for(b, q, now_ms);
+		a = wait_for(b, q, now_ms, max_ms);
 	count(d, a);
 	atomic_fetch_sub(&d->inside, 1);
 	return a;
@@ -246,6 +267,12 @@ static const struct dns_answer *resolve(struct dns_budget *b,
 
 const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 				 enum dns_type type)
+{
+	return dns_ask_within(b, name, type, UINT_MAX);
+}
+
+const struct dns_answer *dns_ask_within(struct dns_budget *b, const char *name,
+					enum dns_type type, unsigned max_ms)
 {
 	struct dns_question q;
 	const struct dns_answer *a;
@@ -259,10 +286,10 @@ const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 	if (b->queries >= b->max_queries - b->held_queries)
 		return &answer_too_many;
 	b->queries++;
-	a = resolve(b, &q);
+	a = resolve(b, &q, max_ms);
 	/* Whom time is kept for may ask it again: else SPF of one sender
 	 * could cut short the question for another's policy. */
-	if (a != &answer_no_time)
+	if (!is_cut_short(a))
 		remember(b, &q, a);
 	return a;
 }
@@ -295,6 +322,11 @@ void dns_budget_hold(struct dns_budget *b, unsigned queries, unsigned ms)
 {
 	b->held_queries = at_most_half(queries, b->max_queries);
 	b->held_ms = at_most_half(ms, b->max_wait_ms);
+}
+
+unsigned dns_budget_left_ms(const struct dns_budget *b)
+{
+	return (unsigned)left_ms(b);
 }
 
 unsigned dns_budget_queries(const struct dns_budget *b)

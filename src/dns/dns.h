@@ -130,6 +130,10 @@ void dns_budget_free(struct dns_budget *b);
  * once, unless its limits cut it short. */
 const struct dns_answer *dns_ask(struct dns_budget *b, const char *name,
 				 enum dns_type type);
+/* The same, but waits `max_ms` at most: for names that a client chose, so
+ * that they do not take the time of others. */
+const struct dns_answer *dns_ask_within(struct dns_budget *b, const char *name,
+					enum dns_type type, unsigned max_ms);
 /* Warms the cache without waiting; counts against max_queries only when the
  * answer is asked for later.  May be dropped under load. */
 void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type);
@@ -143,7 +147,9 @@ void dns_budget_hold(struct dns_budget *b, unsigned queries, unsigned ms);
 
 /* Distinct questions so far, for logs and tests. */
 unsigned dns_budget_queries(const struct dns_budget *b);
-/* Milliseconds spent waiting. */
+/* Milliseconds that may still be spent, without what is kept, and that were
+ * spent waiting. */
+unsigned dns_budget_left_ms(const struct dns_budget *b);
 unsigned dns_budget_waited_ms(const struct dns_budget *b);
 
 /* "1.2.0.192.in-addr.arpa" or "....ip6.arpa" (RFC 1035 3.5, RFC 3596 2.5);

@@ -19,6 +19,9 @@
 
 #define MAX_PREFETCH  10
 #define MECHANISM_MAX 256 /* bytes of the term that are reported */
+/* Of the time, one part is for names that the client chose (ptr, %{p}): an
+ * error there is no match (5.5), and must not make a temperror of the rest. */
+#define CLIENT_SHARE 3
 
 struct verdict {
 	enum spf_status status;
@@ -40,15 +43,34 @@ enum spf_status spf_fail_with(struct spf_evaluation *e, enum spf_status s,
 	return s;
 }
 
+static void tell_query(const struct spf_evaluation *e, const char *name,
+		       enum dns_type type, const struct dns_answer *r)
+{
+	spf_tell(e, (struct spf_event){.kind = SPF_EVENT_QUERY,
+				       .domain = name,
+				       .type = type,
+				       .answer = r});
+}
+
 const struct dns_answer *spf_ask(struct spf_evaluation *e, const char *name,
 				 enum dns_type type)
 {
 	const struct dns_answer *r = dns_ask(e->budget, name, type);
 
-	spf_tell(e, (struct spf_event){.kind = SPF_EVENT_QUERY,
-				       .domain = name,
-				       .type = type,
-				       .answer = r});
+	tell_query(e, name, type, r);
+	return r;
+}
+
+const struct dns_answer *spf_ask_client(struct spf_evaluation *e,
+					const char *name, enum dns_type type)
+{
+	unsigned waited = dns_budget_waited_ms(e->budget);
+	const struct dns_answer *r =
+		dns_ask_within(e->budget, name, type, e->client_ms);
+
+	waited = dns_budget_waited_ms(e->budget) - waited;
+	e->client_ms -= waited < e->client_ms ? waited : e->client_ms;
+	tell_query(e, name, type, r);
 	return r;
 }
 
@@ -428,6 +450,8 @@ static void check(struct arena *a, struct dns_budget *b,
 {
 	struct spf_evaluation e = {.arena = a,
 				   .budget = b,
+				   .client_ms = dns_budget_left_ms(b) /
+						CLIENT_SHARE,
 				   .trace = q->trace,
 				   .trace_arg = q->trace_arg};
 

@@ -19,6 +19,7 @@ struct spf_evaluation {
 	unsigned terms; /* 4.6.4, over the whole evaluation */
 	unsigned voids;
 	unsigned prefetched;
+	unsigned client_ms; /* left to wait for names that the client chose */
 	const char *reason; /* of the error that ended it */
 	struct spf_matcher *matcher;
 	const char *validated; /* %{p} of the record of validated_for */
@@ -43,6 +44,11 @@ static inline void spf_tell(const struct spf_evaluation *e,
 /* dns_ask(), traced. */
 const struct dns_answer *spf_ask(struct spf_evaluation *e, const char *name,
 				 enum dns_type type);
+
+/* The same for the names of the client's address and theirs, which together
+ * wait for a part of the time only. */
+const struct dns_answer *spf_ask_client(struct spf_evaluation *e,
+					const char *name, enum dns_type type);
 
 /* Gives `s` back; the first reason stays. */
 enum spf_status spf_fail_with(struct spf_evaluation *e, enum spf_status s,

@@ -89,7 +89,7 @@ static const struct dns_answer *ask(struct spf_matcher *m, const char *name,
 static const struct dns_answer *
 ask_quietly(struct spf_evaluation *e, const char *name, enum dns_type type)
 {
-	const struct dns_answer *r = spf_ask(e, name, type);
+	const struct dns_answer *r = spf_ask_client(e, name, type);
 
 	return r->status == DNS_FOUND ? r : NULL;
 }
@@ -213,7 +213,7 @@ static void answer_ptr(struct spf_matcher *m, SPF_dns_rr_t *rr)
 {
 	struct spf_evaluation *e = m->e;
 	const char *name = dns_reverse_name(e->arena, &e->env.client);
-	const struct dns_answer *r = spf_ask(e, name, DNS_PTR);
+	const struct dns_answer *r = spf_ask_client(e, name, DNS_PTR);
 
 	if (r->status == DNS_NODATA || r->status == DNS_NXDOMAIN)
 		count_void(m);

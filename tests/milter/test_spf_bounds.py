@@ -92,6 +92,11 @@ ZONE = (
     spf("void3.test", "a:v1.void3.test a:v2.void3.test a:v3.void3.test "
                       "ip4:192.0.2.10 -all") +
     spf("void-mx.test", "mx a:v1.void-mx.test a:v2.void-mx.test -all") +
+    spf("slow-ptr.test", "ptr a:late-ptr.test -all") +
+    spf("slow-p.test", "exists:%{p}.slow-p.test a:late-p.test -all") +
+    "late-ptr.test A 192.0.2.99\nlate-p.test A 192.0.2.99\n" +
+    "".join(f"41.2.0.192.in-addr.arpa PTR n{n}.mute.test\n"
+            for n in range(10)) +
     spf("same.test", "ip4:192.0.2.10 -all") +
     spf("ok.test", "ip4:192.0.2.10 -all"))
 
@@ -248,6 +253,21 @@ def test_same(t, d, s):
     at_most(t, c.policies, 1 + POLICIES + PREFETCHED, "a bomb at HELO: records")
 
 
+def test_slow_client(t, d, s):
+    """A client whose names nobody answers for does not turn the "fail" of a
+    domain with ptr or %{p} into temperror (5.5: such names are skipped)."""
+    s.fault("silent", "40.2.0.192.in-addr.arpa")
+    s.fault("silent", "mute.test")
+    for what, domain, client in (
+            ("no names", "slow-ptr.test", "192.0.2.40"),
+            ("names without address", "slow-ptr.test", "192.0.2.41"),
+            ("names without address, %{p}", "slow-p.test", "192.0.2.41")):
+        c = Case(d, s, domain, client)
+        is_(t, c, "fail", None, f"a client with {what}: fail")
+        t.ok(c.seconds < 6, f"a client with {what}: in time", c.seconds)
+    s.heal()
+
+
 def main():
     t = Tap(120)
     with Server(ZONE + prefetch_zone()) as s, \
@@ -255,7 +275,7 @@ def main():
                             "query_timeout = 3000; "
                             "message_timeout = 15;") as d:
         for test in (test_bombs, test_prefetch, test_addresses, test_growth,
-                     test_long, test_voids, test_same):
+                     test_long, test_voids, test_same, test_slow_client):
             with t.group(test.__name__):
                 test(t, d, s)
         check_end(t, d)
