@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "spf/spf.h"
@@ -107,6 +108,26 @@ static void test_no_truncation(void **state)
 			world_close(&w);
 			arena_free(a);
 		}
+}
+
+/* 11.1: ten records of 60 KB each, in one message, are cheap to read.  Here
+ * below 30 ms without sanitizers, and 500 when libspf2 sees each term. */
+static void test_cheap_addresses(void **state)
+{
+	struct arena *a = arena_new();
+	clock_t start;
+	struct world w;
+
+	(void)state;
+	world_open(&w, zone_of(a, 5000, "ip4:1.1.1.1", "-all"), 10);
+	start = clock();
+	for (unsigned i = 0; i < 10; i++) {
+		struct spf_result r = check_in(&w);
+		check_status(&r, SPF_STATUS_FAIL, "5000 addresses");
+	}
+	assert_in_range((clock() - start) * 1000 / CLOCKS_PER_SEC, 0, 250);
+	world_close(&w);
+	arena_free(a);
 }
 
 /* Names of any legal length reach the resolver whole, through every
@@ -577,6 +598,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_truncation),
+		cmocka_unit_test(test_cheap_addresses),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_mx_bomb),
 		cmocka_unit_test(test_ptr_bomb),
