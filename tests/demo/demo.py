@@ -61,6 +61,15 @@ class Demo:
         return path
 
     @staticmethod
+    def activate(daemon, domain, selector):
+        """A new key signs when its record is seen in the DNS."""
+        status, out, err = mailseal("key", "activate", "-c", daemon.config,
+                                    "--domain", domain, "--selector", selector)
+        if status != 0:
+            raise RuntimeError(f"mailseal key activate: {err}")
+        print(textwrap.indent(out.decode(), "    "), end="")
+
+    @staticmethod
     def read(name):
         with open(os.path.join(HERE, name), "rb") as f:
             return material.crlf(f.read())
@@ -145,7 +154,11 @@ class Demo:
         sender = material.Key(self.dir, "news")
         self.zone += material.key_record("news.example", "s1", sender)
         domains = {"example.com": [("rsa2026", rsa), ("ed2026", ed)]}
-        with Daemon(zone=self.zone, authserv_id=ID, domains=domains) as d:
+        with Daemon(zone=self.zone, authserv_id=ID, domains=domains,
+                    start=False) as d:
+            for selector, _ in domains["example.com"]:
+                self.activate(d, "example.com", selector)
+            d.start()
             print(f"mailseald runs as process {d.process.pid} on "
                   f"{d.address}")
             self.messages(d, sender)
