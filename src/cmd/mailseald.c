@@ -152,6 +152,15 @@ static void log_dns(struct app *app)
 		 n.refused, n.outages);
 }
 
+static void log_keys(struct app *app)
+{
+	struct keyring_counters n;
+
+	keyring_counters_get(app->keyring, &n);
+	log_info("keys: loaded=%zu loads=%" PRIu64 " failures=%" PRIu64,
+		 n.loaded, n.loads, n.failures);
+}
+
 static int serve(struct app *app, const sigset_t *signals, int fd)
 {
 	const struct config *c = app->config;
@@ -179,6 +188,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	milter_stop();
 	pthread_join(thread, NULL);
 	log_dns(app);
+	log_keys(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }

@@ -270,7 +270,9 @@ void keyring_pin(struct keyring *k, struct strbuf *errors,
 		if (row->entry.from_table)
 			continue;
 		l = load(a, &row->entry, 0, &err);
-		l->pinned = l->key != NULL;
+		/* One that is not active stays so until the next start: by
+		 * then we may be nobody who could read it. */
+		l->pinned = l->key != NULL || l->state != KEY_ACTIVE;
 		if (err != NULL)
 			strbuf_printf(errors, "%s\n", err);
 		if (l->key != NULL &&
@@ -340,7 +342,8 @@ static struct crypto_privkey *row_key(struct keyring *k, struct arena *a,
 
 	pthread_mutex_lock(&k->lock);
 	l = row->loaded;
-	if (l != NULL && l->key == NULL && l->retry_ms <= now_ms) {
+	if (l != NULL && l->key == NULL && l->state == KEY_ACTIVE &&
+	    l->retry_ms <= now_ms) {
 		loaded_drop(k, l);
 		l = NULL;
 	}

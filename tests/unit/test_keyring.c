@@ -427,6 +427,37 @@ static void test_pin(void **state)
 	keyring_free(k);
 }
 
+/* A state is read at load: a key that is activated signs from the next start,
+ * when root may read it. */
+static void test_pinned_state(void **state)
+{
+	struct world *w = *state;
+	struct keyring *k = keyring_new(1);
+	struct key_entry e = {.domain = "a.example",
+			      .signing_domain = "a.example",
+			      .selector = "s",
+			      .file = w->file,
+			      .source = "conf:7",
+			      .any_type = true};
+	struct strbuf errors;
+	struct key_choice c;
+	const char *err;
+
+	assert_true(key_state_write(w->a, w->file, KEY_NEW, 1, &err));
+	keyring_add(k, &e);
+	strbuf_init(&errors, w->a, 65536);
+	assert_true(keyring_ready(k, &errors));
+	keyring_pin(k, &errors, &errors);
+	assert_int_equal(errors.n, 0);
+	assert_true(key_state_write(w->a, w->file, KEY_ACTIVE, 2, &err));
+	keyring_choose(k, w->a, "a.example", 3600000, &c);
+	assert_int_equal(c.n, 0);
+	assert_false(c.must_sign);
+	assert_null(c.error);
+	unlink(arena_printf(w->a, "%s.state", w->file));
+	keyring_free(k);
+}
+
 /* RFC 8301 3.2: 2048 bits SHOULD be used. */
 static void test_weak(void **state)
 {
@@ -470,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_table_mistakes),
 		cmocka_unit_test(test_table_file),
 		cmocka_unit_test(test_pin),
+		cmocka_unit_test(test_pinned_state),
 		cmocka_unit_test(test_weak),
 	};
 
