@@ -104,6 +104,7 @@ struct config {
 	struct {
 		struct config_nets internal;
 		struct config_nets sign;
+		struct config_nets trusted;
 	} networks;
 	struct {
 		int64_t max_signatures;
@@ -111,6 +112,12 @@ struct config {
 		int64_t max_rsa_bits;
 		int64_t clock_skew; /* seconds */
 	} dkim;
+	struct {
+		int64_t disposition; /* enum dmarc_disposition */
+		int64_t quarantine;  /* enum dmarc_quarantine */
+		int64_t discovery;   /* enum dmarc_discovery */
+		const char *public_suffix_file; /* "": libpsl's own */
+	} dmarc;
 	struct {
 		int64_t header_fields;
 		int64_t field_size;  /* bytes of one field */

@@ -16,6 +16,12 @@ static const char *const target_words[] = {"stderr", "syslog", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error",
 					  NULL};
 
+/* In the order of the enums of dmarc/dmarc.h and eval/eval.h. */
+static const char *const disposition_words[] = {"monitor", "quarantine",
+						"honor", NULL};
+static const char *const quarantine_words[] = {"tag", "hold", "both", NULL};
+static const char *const discovery_words[] = {"walk", "psl", "compare", NULL};
+
 /* clang-format off */
 const struct config_option config_options[] = {
 	{"socket", OPTION_SOCKET, AT(socket),
@@ -75,6 +81,8 @@ const struct config_option config_options[] = {
 	 "clients whose mail is not checked with SPF"},
 	{"networks.sign", OPTION_NETS, AT(networks.sign), "[ ]", 0, 0, NULL,
 	 "clients whose mail is outgoing without a login"},
+	{"networks.trusted", OPTION_NETS, AT(networks.trusted), "[ ]", 0, 0,
+	 NULL, "clients whose Authentication-Results in our name are kept"},
 
 	{"dkim.max_signatures", OPTION_INTEGER, AT(dkim.max_signatures), "10",
 	 1, 50, NULL, "signatures of one message that are verified"},
@@ -85,6 +93,17 @@ const struct config_option config_options[] = {
 	 2048, 16384, NULL, "longest RSA key that is accepted"},
 	{"dkim.clock_skew", OPTION_INTEGER, AT(dkim.clock_skew), "300", 0,
 	 86400, NULL, "seconds that a signer's clock may differ from ours"},
+
+	{"dmarc.disposition", OPTION_WORD, AT(dmarc.disposition),
+	 "\"monitor\"", 0, 0, disposition_words,
+	 "failing mail: monitor, quarantine, or honor p=reject"},
+	{"dmarc.quarantine", OPTION_WORD, AT(dmarc.quarantine), "\"tag\"", 0,
+	 0, quarantine_words, "how: tag (a header field), hold or both"},
+	{"dmarc.discovery", OPTION_WORD, AT(dmarc.discovery), "\"walk\"", 0, 0,
+	 discovery_words, "of policies: tree walk, psl, or compare both"},
+	{"dmarc.public_suffix_file", OPTION_PATH,
+	 AT(dmarc.public_suffix_file), "\"\"", 0, 0, NULL,
+	 "public suffix list for psl and compare; empty: libpsl's own"},
 
 	{"limits.header_fields", OPTION_INTEGER, AT(limits.header_fields),
 	 "1000", 50, 10000, NULL, "header fields of a message"},

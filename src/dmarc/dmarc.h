@@ -45,6 +45,14 @@ struct dmarc_record {
 /* False when this is no DMARC record (v= is not first and DMARC1, DM-10). */
 bool dmarc_record_parse(struct slice txt, struct dmarc_record *ret);
 
+/* How the organizational domain and the policy are found. */
+enum dmarc_discovery {
+	DMARC_DISCOVERY_WALK, /* RFC 9989 4.10 */
+	DMARC_DISCOVERY_PSL,  /* as RFC 7489 3.2: public suffix list */
+	/* the walk decides; where the list would say otherwise is reported */
+	DMARC_DISCOVERY_COMPARE,
+};
+
 /* One name of a walk where exactly one record was found. */
 struct dmarc_node {
 	const char *name; /* where, canonical, without "_dmarc." */

@@ -45,6 +45,20 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret);
 void evaluation_free(struct evaluation *e); /* NULL is allowed */
 
 /* ---- policy.c: pure ---- */
+/* What is done with mail that fails DMARC. */
+enum dmarc_disposition {
+	DISPOSITION_MONITOR,	/* nothing; what would be done is reported */
+	DISPOSITION_QUARANTINE, /* p=reject and p=quarantine: quarantine */
+	DISPOSITION_HONOR,	/* p=reject: reject */
+};
+
+/* How mail is quarantined. */
+enum dmarc_quarantine {
+	QUARANTINE_TAG,	 /* a header field */
+	QUARANTINE_HOLD, /* the MTA's quarantine */
+	QUARANTINE_BOTH,
+};
+
 enum verdict_action {
 	VERDICT_ACCEPT,
 	VERDICT_TEMPFAIL,
