@@ -11,7 +11,12 @@ import time
 SRC = os.environ.get("MAILSEAL_SRCDIR", ".")
 sys.path.insert(0, os.path.join(SRC, "tests", "lib"))
 from daemon import Daemon, mailseal, program  # noqa: E402
-from tap import Tap  # noqa: E402
+from tap import Tap, skip_all  # noqa: E402
+
+try:
+    from dns_server import Server
+except ImportError as e:
+    skip_all(f"dnspython or cryptography is missing: {e}")
 
 DOMAIN = "example.org"
 MESSAGE = (b"From: Alice <alice@example.org>\r\nTo: bob@example.net\r\n"
@@ -255,9 +260,35 @@ def bad_arguments(t):
     t.ok(status == 78 and "/nonexistent/conf" in err, "no configuration", err)
 
 
+def every_server(t):
+    """activate asks each configured server by itself: a secondary that still
+    has the old zone would make receivers reject the mail."""
+    site = Site(t)
+    run("key", "new", "--domain", DOMAIN, "--selector", "s1", "--out",
+        site.path("s1"))
+    site.selectors = ["s1"]
+    site.configure()
+    name, data = record_of(site.key("publish", "s1")[1])
+    with Server(f"{name} TXT {data}\n") as ready, Server() as late:
+        with open(site.daemon.config, encoding="utf-8") as f:
+            text = f.read()
+        both = f'"{ready.address}", "{late.address}"'
+        site.daemon.write("mailseal.conf", re.sub(
+            r"zone_file = [^;]*;", f"servers = [ {both} ];", text))
+        status, out, err = site.key("activate", "s1")
+        t.is_(status, 1, "activate refuses while one server lacks the record")
+        t.has(out + err, late.address, "and names that server")
+        t.ok(ready.asked(name) > 0 and late.asked(name) > 0, "both were asked")
+        t.has(site.key("list", "s1")[1], "published since", "no change")
+        late.zones = ready.zones
+        status, out, err = site.key("activate", "s1")
+        t.is_(status, 0, "activate when both have it", out + err)
+        t.has(site.key("list", "s1")[1], "active since", "the state changes")
+
+
 def main():
     t = Tap()
-    for part in (rotation, check_finds, broken_key, big_table, bad_arguments):
+    for part in (rotation, every_server, check_finds, broken_key, big_table, bad_arguments):
         with t.group(part.__name__):
             part(t)
     t.done()
