@@ -88,6 +88,7 @@ static void run(struct arena *a, const struct arguments *o,
 		struct slice message)
 {
 	const struct field_limits limits = {1000, 65536, 262144};
+	struct policy_options policy = {.disposition = DISPOSITION_MONITOR};
 	struct envelope_facts envelope = {.sender = slice_of(o->from)};
 	struct field_list fields = {0};
 	struct evaluation *e;
@@ -99,7 +100,8 @@ static void run(struct arena *a, const struct arguments *o,
 	e = evaluation_new(a, env, client, &envelope, &fields);
 	evaluation_body(e, body);
 	evaluation_end(e, o->now, &r);
-	policy_decide(&r, &v);
+	policy.over_limit = policy_over_limit(&fields);
+	policy_decide(a, &policy, &r, &v);
 	authres = stamp_authres(a, env->authserv_id, &r, &v);
 	if (o->json)
 		puts(explain_json(a, &r, authres));

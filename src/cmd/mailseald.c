@@ -161,6 +161,22 @@ static void log_keys(struct app *app)
 		 n.loaded, n.loads, n.failures);
 }
 
+static void log_dmarc(const struct app *app)
+{
+	struct app_counters n;
+
+	app_counters_get(app, &n);
+	log_info("dmarc: pass=%" PRIu64 " fail=%" PRIu64 " none=%" PRIu64
+		 " temperror=%" PRIu64 " permerror=%" PRIu64
+		 " would-quarantine=%" PRIu64 " would-reject=%" PRIu64
+		 " quarantined=%" PRIu64 " rejected=%" PRIu64,
+		 n.by_status[DMARC_STATUS_PASS], n.by_status[DMARC_STATUS_FAIL],
+		 n.by_status[DMARC_STATUS_NONE],
+		 n.by_status[DMARC_STATUS_TEMPERROR],
+		 n.by_status[DMARC_STATUS_PERMERROR], n.would_quarantine,
+		 n.would_reject, n.quarantined, n.rejected);
+}
+
 static int serve(struct app *app, const sigset_t *signals, int fd)
 {
 	const struct config *c = app->config;
@@ -189,6 +205,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	pthread_join(thread, NULL);
 	log_dns(app);
 	log_keys(app);
+	log_dmarc(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }

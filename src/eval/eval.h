@@ -17,6 +17,8 @@ struct eval_env {
 	size_t nauthserv_ids;
 	const struct ip_net *internal; /* clients without SPF and iprev */
 	size_t ninternal;
+	const struct ip_net *trusted; /* whose fields in our name stay */
+	size_t ntrusted;
 	bool iprev;	   /* look for the client's name */
 	bool received_spf; /* stamp Received-SPF too */
 	struct dkim_verify_options dkim;
@@ -62,17 +64,60 @@ enum dmarc_quarantine {
 enum verdict_action {
 	VERDICT_ACCEPT,
 	VERDICT_TEMPFAIL,
+	VERDICT_REJECT,
 };
+
+/* The answer at the end of DATA; NULL members when the MTA may choose. */
+struct smtp_reply {
+	const char *code;     /* "550" */
+	const char *enhanced; /* "5.7.1" (RFC 3463); its class is the code's */
+	const char *text;     /* one line, printable ASCII without "%", at most
+			       * POLICY_REPLY_MAX bytes */
+};
+
+/* RFC 5321 4.5.3.1.5: a reply line has 512 octets, codes and CRLF too. */
+#define POLICY_REPLY_MAX 400
 
 struct verdict {
 	enum verdict_action action;
-	const char *reply; /* VERDICT_TEMPFAIL: text of the 451 4.7.1 reply */
+	struct smtp_reply reply; /* VERDICT_REJECT */
+	bool tag;		 /* add X-Mailseal-Quarantine */
+	bool hold;		 /* ask the MTA to hold it */
+	const char *mark; /* what is said of a quarantined message, one line;
+			   * NULL when it is not */
 	enum dmarc_policy disposition; /* applied: none while monitoring */
-	enum dmarc_policy would_be;    /* what DMARC asks for */
+	enum dmarc_policy would_be;    /* what is asked for, after t=y */
+	const char *rule; /* constant: what chose the disposition; NULL when
+			   * nothing was asked for */
 };
 
-/* Inbound: monitoring, nothing is rejected or held (safe default). */
-void policy_decide(const struct results *r, struct verdict *ret);
+/* How a site treats failing mail; the zero value monitors. */
+struct policy_options {
+	enum dmarc_disposition disposition;
+	enum dmarc_quarantine quarantine;
+	const char *exempt; /* policy_exempt(): nothing is applied, or NULL */
+	bool over_limit;    /* policy_over_limit(): never rejected */
+};
+
+/*
+ * Inbound.  What is asked for: the policy of the domain (RFC 9989 4.7, t=y
+ * considered) when dmarc=fail; "reject" when no author domain can be told from
+ * From (5.3.1), but "quarantine" when that is due to a limit of ours; else
+ * nothing, and always nothing for temperror (5.3.6).  What is applied of it
+ * depends on the options.
+ */
+void policy_decide(struct arena *a, const struct policy_options *o,
+		   const struct results *r, struct verdict *ret);
+/* Why mail from this client was or will be judged elsewhere: a constant, or
+ * NULL for a client of the outside. */
+const char *policy_exempt(const struct eval_env *env,
+			  const struct client_facts *client);
+/* Is the header too large for us, so that From was not evaluated? */
+bool policy_over_limit(const struct field_list *fields);
+/* May this client's fields in our name stay (RFC 8601 5)?  Never local
+ * submission. */
+bool policy_trusted(const struct eval_env *env,
+		    const struct client_facts *client);
 /* Which way does the message go?  `forced`: the listener's direction or -1;
  * *why names the rule that decided (a constant). */
 enum mail_direction policy_direction(int forced, const struct ip_net *sign,
@@ -103,30 +148,39 @@ struct edits {
 	struct edit *v; /* in the order in which they must be applied */
 };
 
+/* Fields that only we may write, and those in front of us. */
+enum own_name {
+	OWN_AUTHRES,	/* Authentication-Results, when it claims our id */
+	OWN_QUARANTINE, /* X-Mailseal-Quarantine, always */
+	OWN_NAMES,
+};
+
 /*
- * Which Authentication-Results fields of a message claim to be ours.  Noted
- * field by field as they come, so that those beyond the header limits count
- * too: a forger must not hide behind them.
+ * Which fields of a message claim to be ours.  Noted field by field as they
+ * come, so that those beyond the header limits count too: a forger must not
+ * hide behind them.
  */
 struct own_fields {
-	size_t seen; /* Authentication-Results fields so far */
-	size_t n;
-	size_t cap;
-	size_t *index; /* 1 = topmost, ascending */
+	struct own_list {
+		size_t seen; /* fields of that name so far */
+		size_t n;
+		size_t cap;
+		size_t *index; /* 1 = topmost, ascending */
+	} of[OWN_NAMES];
 };
 
 void stamp_note(struct arena *a, const struct eval_env *env,
 		struct own_fields *own, struct slice name, struct slice value);
-/* Own-id Authentication-Results out, highest index first (AR-4, MB-3), and
- * new fields in at the top: Authentication-Results, and below it Received-SPF
- * when that is wanted. */
+/* Own fields out, of each name the highest index first (AR-4, AR-5, MB-3), and
+ * new fields in at the top: Authentication-Results, below it the mark of
+ * quarantine, and Received-SPF when that is wanted. */
 void stamp_inbound(struct arena *a, const struct eval_env *env,
 		   const struct own_fields *own,
 		   const struct client_facts *client,
 		   const struct envelope_facts *envelope,
 		   const struct results *r, const struct verdict *v,
 		   struct edits *ret);
-/* Forged own-id fields out and the signatures in, the first key topmost. */
+/* Forged own fields out and the signatures in, the first key topmost. */
 void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n,
 		    struct edits *ret);

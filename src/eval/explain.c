@@ -66,6 +66,17 @@ const char *explain_dkim(struct arena *a, const struct dkim_results *d)
 	return strbuf_cstr(&b);
 }
 
+/* What was done, by which rule, and what had been asked for. */
+static void add_disposition(struct strbuf *b, const struct verdict *v)
+{
+	strbuf_printf(b, " disposition=%s", dmarc_policy_name(v->disposition));
+	if (v->rule != NULL)
+		strbuf_printf(b, "(%s)", v->rule);
+	if (v->would_be > DMARC_P_NONE)
+		strbuf_printf(b, " would_be=%s",
+			      dmarc_policy_name(v->would_be));
+}
+
 const char *explain_inbound(struct arena *a, const struct client_facts *client,
 			    const struct envelope_facts *envelope,
 			    const struct results *r, const struct verdict *v)
@@ -87,13 +98,9 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 	add_spf(&b, "spf_helo", &r->spf_helo);
 	add_spf(&b, "spf", &r->spf_mailfrom);
 	add_iprev(&b, &r->iprev);
-	strbuf_printf(&b, " %s arc=none dmarc=%s disposition=%s",
-		      explain_dkim(a, &r->dkim),
-		      dmarc_status_name(r->dmarc.status),
-		      dmarc_policy_name(v->disposition));
-	if (v->would_be > DMARC_P_NONE)
-		strbuf_printf(&b, " would_be=%s",
-			      dmarc_policy_name(v->would_be));
+	strbuf_printf(&b, " %s arc=none dmarc=%s", explain_dkim(a, &r->dkim),
+		      dmarc_status_name(r->dmarc.status));
+	add_disposition(&b, v);
 	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
 		      r->dmarc_explanation);
 	return strbuf_cstr(&b);

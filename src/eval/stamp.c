@@ -2,10 +2,11 @@
  * stamp: results and verdict become edits of the header.
  *
  * One Authentication-Results with every method, at the top, and below it the
- * Received-SPF fields when they are wanted (received_spf.c writes them). Own-id
- * fields that came from outside go, from the highest index down, which is right
- * with both MTAs' ways of counting.  Reasons are constants (RFC 8601 4: nothing
- * unauthenticated), properties go through authres_prop(), which escapes.
+ * mark of a quarantined message and the Received-SPF fields when they are
+ * wanted (received_spf.c writes them).  Own fields that came from outside go,
+ * of each name from the highest index down, which is right with both MTAs' ways
+ * of counting.  Reasons are constants (RFC 8601 4: nothing unauthenticated),
+ * properties go through authres_prop(), which escapes.
  */
 #include "eval/eval.h"
 
@@ -13,7 +14,11 @@
 
 #include "mail/authres.h"
 
-#define AR_NAME "Authentication-Results"
+static const char *const own_names[OWN_NAMES] = {
+	[OWN_AUTHRES] = "Authentication-Results",
+	[OWN_QUARANTINE] = "X-Mailseal-Quarantine",
+};
+
 /* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
 #define B_MIN 8
 
@@ -88,14 +93,40 @@ static void add_dkim(struct arena *a, struct authres_writer *w,
 	}
 }
 
+static bool has_dkim_pass(const struct dkim_results *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].status == DKIM_STATUS_PASS)
+			return true;
+	return false;
+}
+
+/* DM-36a: of what passed, whether it speaks for the author. */
+static void add_aligned(struct strbuf *b, const struct results *r)
+{
+	bool spf = r->spf_mailfrom.checked &&
+		   r->spf_mailfrom.status == SPF_STATUS_PASS;
+
+	if (r->dmarc.spf_aligned || spf)
+		strbuf_printf(b, " spf=%saligned",
+			      r->dmarc.spf_aligned ? "" : "un");
+	if (r->dmarc.dkim_aligned || has_dkim_pass(&r->dkim))
+		strbuf_printf(b, " dkim=%saligned",
+			      r->dmarc.dkim_aligned ? "" : "un");
+}
+
 /* "(p=reject sp=none dis=none)": what was published and what was done. */
-static const char *dmarc_comment(struct arena *a, const struct dmarc_result *d,
+static const char *dmarc_comment(struct arena *a, const struct results *r,
 				 const struct verdict *v)
 {
+	const struct dmarc_result *d = &r->dmarc;
 	struct strbuf b;
 
-	if (d->policy_domain == NULL)
+	if (d->policy_domain == NULL && v->disposition <= DMARC_P_NONE)
 		return NULL;
+	if (d->policy_domain == NULL)
+		return arena_printf(a, "dis=%s",
+				    dmarc_policy_name(v->disposition));
 	strbuf_init(&b, a, 256);
 	strbuf_printf(&b, "p=%s", dmarc_policy_name(d->record.p));
 	if (d->record.sp != DMARC_P_UNSET)
@@ -105,24 +136,26 @@ static const char *dmarc_comment(struct arena *a, const struct dmarc_result *d,
 	if (d->record.testing)
 		strbuf_adds(&b, " t=y");
 	strbuf_printf(&b, " dis=%s", dmarc_policy_name(v->disposition));
-	if (d->spf_aligned)
-		strbuf_adds(&b, " spf=aligned");
-	if (d->dkim_aligned)
-		strbuf_adds(&b, " dkim=aligned");
+	/* an unknown alignment is neither (RFC 9989 5.3.6) */
+	if (d->status != DMARC_STATUS_TEMPERROR)
+		add_aligned(&b, r);
 	return strbuf_cstr(&b);
 }
 
 static void add_dmarc(struct arena *a, struct authres_writer *w,
-		      const struct dmarc_result *d, const struct verdict *v)
+		      const struct results *r, const struct verdict *v)
 {
+	const struct dmarc_result *d = &r->dmarc;
+
 	authres_method(w, "dmarc", dmarc_status_name(d->status), d->reason,
-		       dmarc_comment(a, d, v));
+		       dmarc_comment(a, r, v));
 	if (d->author_domain != NULL)
 		authres_prop(w, "header", "from", slice_of(d->author_domain));
-	/* RFC 9989 9.1: the policy to be applied, all options considered */
-	if (d->policy_domain != NULL)
+	/* RFC 9989 9.1: the policy to be applied, sp, np and t considered; dis
+	 * says what became of it.  Of a temperror there is none (5.3.6). */
+	if (d->policy_domain != NULL && d->status != DMARC_STATUS_TEMPERROR)
 		authres_prop(w, "policy", "dmarc",
-			     slice_of(dmarc_policy_name(v->disposition)));
+			     slice_of(dmarc_policy_name(d->policy)));
 }
 
 /* RFC 8601 2.7.3: policy.iprev is the client's address. */
@@ -144,7 +177,7 @@ struct slice stamp_authres(struct arena *a, const char *authserv_id,
 	struct authres_writer w;
 
 	authres_begin(&w, a, authserv_id);
-	add_dmarc(a, &w, &r->dmarc, v);
+	add_dmarc(a, &w, r, v);
 	add_dkim(a, &w, &r->dkim);
 	add_spf(&w, &r->spf_helo);
 	add_spf(&w, &r->spf_mailfrom);
@@ -152,42 +185,57 @@ struct slice stamp_authres(struct arena *a, const char *authserv_id,
 	return authres_end(&w);
 }
 
+static bool claims_us(const struct eval_env *env, struct slice value)
+{
+	struct arena *scratch = arena_new();
+	bool ours = authres_claims(scratch, value, env->authserv_ids,
+				   env->nauthserv_ids);
+
+	arena_free(scratch);
+	return ours;
+}
+
+static void note(struct arena *a, struct own_list *l)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap > 0 ? 2 * l->cap : 16;
+		size_t *grown = arena_array(a, cap, sizeof(*grown));
+
+		if (l->n > 0)
+			memcpy(grown, l->index, l->n * sizeof(*grown));
+		l->index = grown;
+		l->cap = cap;
+	}
+	l->index[l->n++] = l->seen;
+}
+
 void stamp_note(struct arena *a, const struct eval_env *env,
 		struct own_fields *own, struct slice name, struct slice value)
 {
-	struct arena *scratch;
-	bool ours;
-
-	if (!slice_is_ci(name, AR_NAME))
-		return;
-	own->seen++;
-	scratch = arena_new();
-	ours = authres_claims(scratch, value, env->authserv_ids,
-			      env->nauthserv_ids);
-	arena_free(scratch);
-	if (!ours)
-		return;
-	if (own->n == own->cap) {
-		size_t cap = own->cap > 0 ? 2 * own->cap : 16;
-		size_t *grown = arena_array(a, cap, sizeof(*grown));
-
-		if (own->n > 0)
-			memcpy(grown, own->index, own->n * sizeof(*grown));
-		own->index = grown;
-		own->cap = cap;
+	for (size_t i = 0; i < OWN_NAMES; i++) {
+		if (!slice_is_ci(name, own_names[i]))
+			continue;
+		own->of[i].seen++;
+		if (i != OWN_AUTHRES || claims_us(env, value))
+			note(a, &own->of[i]);
 	}
-	own->index[own->n++] = own->seen;
 }
 
 /* The removals, with room for `inserts` more. */
 static void remove_own(struct arena *a, const struct own_fields *own,
 		       size_t inserts, struct edits *ret)
 {
-	ret->v = arena_array(a, own->n + inserts, sizeof(*ret->v));
+	size_t n = inserts;
+
+	for (size_t i = 0; i < OWN_NAMES; i++)
+		n += own->of[i].n;
+	ret->v = arena_array(a, n, sizeof(*ret->v));
 	ret->n = 0;
-	for (size_t i = own->n; i > 0; i--)
-		ret->v[ret->n++] = (struct edit){EDIT_DELETE, own->index[i - 1],
-						 AR_NAME, NULL};
+	for (size_t i = 0; i < OWN_NAMES; i++)
+		for (size_t j = own->of[i].n; j > 0; j--)
+			ret->v[ret->n++] = (struct edit){
+				EDIT_DELETE, own->of[i].index[j - 1],
+				own_names[i], NULL};
 }
 
 static void insert(struct arena *a, struct edits *e, const char *name,
@@ -211,13 +259,16 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 	/* The last one in is the topmost. */
 	const struct spf_result *spf[] = {&r->spf_helo, &r->spf_mailfrom};
 
-	remove_own(a, own, 3, ret);
+	remove_own(a, own, 4, ret);
 	for (size_t i = 0; i < 2 && env->received_spf; i++)
 		if (spf[i]->checked)
 			insert(a, ret, "Received-SPF",
 			       stamp_received_spf(a, env->authserv_id, client,
 						  envelope, spf[i]));
-	insert(a, ret, AR_NAME, stamp_authres(a, env->authserv_id, r, v));
+	if (v->tag)
+		insert(a, ret, own_names[OWN_QUARANTINE], slice_of(v->mark));
+	insert(a, ret, own_names[OWN_AUTHRES],
+	       stamp_authres(a, env->authserv_id, r, v));
 }
 
 void stamp_outbound(struct arena *a, const struct own_fields *own,

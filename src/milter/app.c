@@ -1,11 +1,18 @@
 /* Builds what all sessions share. */
 #include "milter/app.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 
 #define KEYCACHE_KEYS 10000
+
+struct app_tally {
+	atomic_uint_fast64_t by_status[DMARC_STATUS_PERMERROR + 1];
+	atomic_uint_fast64_t would_be[DMARC_P_REJECT + 1];
+	atomic_uint_fast64_t done[DMARC_P_REJECT + 1];
+};
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
 {
@@ -84,6 +91,8 @@ static void fill_env(struct eval_env *e, const struct config *c)
 	e->nauthserv_ids = c->authserv_aliases.n + 1;
 	e->internal = c->networks.internal.v;
 	e->ninternal = c->networks.internal.n;
+	e->trusted = c->networks.trusted.v;
+	e->ntrusted = c->networks.trusted.n;
 	e->iprev = c->inbound.iprev != 0;
 	e->received_spf = c->inbound.received_spf != 0;
 	e->dns_wait_ms = (unsigned)c->resolver.message_timeout * 1000;
@@ -104,6 +113,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 	struct app *app = mem_alloc(sizeof(*app));
 
 	app->config = c;
+	app->tally = mem_alloc(sizeof(*app->tally));
 	app->limits = (struct field_limits){
 		.max_fields = (size_t)c->limits.header_fields,
 		.max_field_bytes = (size_t)c->limits.field_size,
@@ -168,7 +178,31 @@ void app_free(struct app *app)
 		dns_free(app->env.dns);
 	keyring_free(app->keyring);
 	crypto_keycache_free(app->env.dkim.keycache);
+	free(app->tally);
 	free(app);
+}
+
+void app_count(const struct app *app, enum dmarc_status status,
+	       const struct verdict *v)
+{
+	struct app_tally *t = app->tally;
+
+	atomic_fetch_add(&t->by_status[status], 1);
+	atomic_fetch_add(&t->done[v->disposition], 1);
+	if (v->would_be != v->disposition)
+		atomic_fetch_add(&t->would_be[v->would_be], 1);
+}
+
+void app_counters_get(const struct app *app, struct app_counters *ret)
+{
+	struct app_tally *t = app->tally;
+
+	for (size_t i = 0; i <= DMARC_STATUS_PERMERROR; i++)
+		ret->by_status[i] = atomic_load(&t->by_status[i]);
+	ret->would_quarantine = atomic_load(&t->would_be[DMARC_P_QUARANTINE]);
+	ret->would_reject = atomic_load(&t->would_be[DMARC_P_REJECT]);
+	ret->quarantined = atomic_load(&t->done[DMARC_P_QUARANTINE]);
+	ret->rejected = atomic_load(&t->done[DMARC_P_REJECT]);
 }
 
 int app_listener_direction(const struct app *app, struct slice name)

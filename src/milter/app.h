@@ -9,12 +9,21 @@
 #include "eval/eval.h"
 #include "keys/keyring.h"
 
+/* What became of the inbound messages since start. */
+struct app_counters {
+	uint64_t by_status[DMARC_STATUS_PERMERROR + 1];
+	/* asked for, and not done or not to the full */
+	uint64_t would_quarantine, would_reject;
+	uint64_t quarantined, rejected;
+};
+
 struct app {
 	const struct config *config;
 	struct keyring *keyring;
 	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
 	struct field_limits limits;
+	struct app_tally *tally; /* app_count(), app_counters_get() */
 };
 
 /*
@@ -32,6 +41,11 @@ struct dns_options app_dns_options(const struct config *c);
  * `on_wait`: as in struct dns_options, or NULL. */
 bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors);
 void app_free(struct app *app);
+
+/* Counts one inbound message.  Thread-safe. */
+void app_count(const struct app *app, enum dmarc_status status,
+	       const struct verdict *v);
+void app_counters_get(const struct app *app, struct app_counters *ret);
 
 /* The direction that the listener called `name` forces, or -1. */
 int app_listener_direction(const struct app *app, struct slice name);

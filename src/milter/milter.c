@@ -113,7 +113,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1,
 		free(c);
 		return SMFIS_REJECT;
 	}
-	*pf0 = SMFIF_ADDHDRS | SMFIF_CHGHDRS;
+	*pf0 = SMFIF_ADDHDRS | SMFIF_CHGHDRS | (f0 & SMFIF_QUARANTINE);
 	if ((f0 & SMFIF_SETSYMLIST) != 0) {
 		*pf0 |= SMFIF_SETSYMLIST;
 		ask_macros(ctx);
@@ -225,28 +225,62 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *bytes, size_t n)
 	return answer(c, SMFIP_NR_BODY);
 }
 
-static sfsistat tempfail(SMFICTX *ctx, const char *text)
+static bool set_reply(SMFICTX *ctx, const struct smtp_reply *r)
 {
-	if (text != NULL)
-		(void)smfi_setreply(ctx, unconst("451"), unconst("4.7.1"),
-				    unconst(text));
+	return smfi_setreply(ctx, unconst(r->code), unconst(r->enhanced),
+			     unconst(r->text)) == MI_SUCCESS;
+}
+
+static sfsistat tempfail(SMFICTX *ctx, const struct smtp_reply *r)
+{
+	(void)set_reply(ctx, r);
 	return SMFIS_TEMPFAIL;
+}
+
+/* Something was refused that the message needs; `edits` are left to be made. */
+static sfsistat on_refusal(SMFICTX *ctx, const char *what,
+			   const struct edits *edits)
+{
+	struct smtp_reply r;
+
+	log_error("the MTA refused %s", what);
+	if (session_on_error(connection_of(ctx)->session, &r) ==
+	    VERDICT_TEMPFAIL)
+		return tempfail(ctx, &r);
+	if (edits != NULL && !apply_edits(ctx, edits))
+		log_error("the MTA refused a header change");
+	return SMFIS_ACCEPT;
+}
+
+/* A rejected message is not edited; without its text it is not rejected. */
+static sfsistat act(SMFICTX *ctx, const struct session_outcome *o)
+{
+	switch (o->action) {
+	case VERDICT_TEMPFAIL:
+		return tempfail(ctx, &o->reply);
+	case VERDICT_REJECT:
+		if (set_reply(ctx, &o->reply))
+			return SMFIS_REJECT;
+		return on_refusal(ctx, "a reply", &o->edits);
+	case VERDICT_ACCEPT:
+		break;
+	}
+	if (o->hold != NULL &&
+	    smfi_quarantine(ctx, unconst(o->hold)) != MI_SUCCESS)
+		return on_refusal(ctx, "to hold a message", &o->unheld);
+	if (!apply_edits(ctx, &o->edits))
+		return on_refusal(ctx, "a header change", NULL);
+	return SMFIS_ACCEPT;
 }
 
 static sfsistat on_end_of_message(SMFICTX *ctx)
 {
 	struct connection *c = connection_of(ctx);
 	struct session_outcome o;
-	sfsistat ret = SMFIS_ACCEPT;
+	sfsistat ret;
 
 	session_end_of_message(c->session, macro(ctx, "i"), clock_unix(), &o);
-	if (o.action == VERDICT_TEMPFAIL) {
-		ret = tempfail(ctx, o.reply);
-	} else if (!apply_edits(ctx, &o.edits)) {
-		log_error("the MTA refused a header change");
-		if (session_on_error(c->session) == VERDICT_TEMPFAIL)
-			ret = tempfail(ctx, "internal error, try again later");
-	}
+	ret = act(ctx, &o);
 	if (o.log != NULL)
 		log_info("%s", o.log);
 	if (o.warn != NULL)
@@ -284,7 +318,8 @@ bool milter_register(const struct app *app, int listen_fd)
 	static struct smfiDesc desc = {
 		.xxfi_name = filter_name,
 		.xxfi_version = SMFI_VERSION,
-		.xxfi_flags = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_SETSYMLIST,
+		.xxfi_flags = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE |
+			      SMFIF_SETSYMLIST,
 		.xxfi_connect = on_connect,
 		.xxfi_helo = on_helo,
 		.xxfi_envfrom = on_mail,

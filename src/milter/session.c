@@ -24,6 +24,7 @@ struct session {
 	struct envelope_facts envelope;
 	struct field_list fields;
 	struct own_fields own;
+	bool trusted; /* the client's fields in our name stay */
 	bool header_ended;
 	enum mail_direction direction;
 	const char *why; /* rule that decided the direction */
@@ -69,6 +70,7 @@ static void end_message(struct session *s)
 	s->msg = NULL;
 	s->fields = (struct field_list){0};
 	s->own = (struct own_fields){0};
+	s->trusted = false;
 	s->envelope = (struct envelope_facts){0};
 	s->header_ended = false;
 	s->unsigned_why = NULL;
@@ -145,6 +147,7 @@ static void begin_message(struct session *s)
 	end_message(s);
 	s->msg = arena_new();
 	s->msg_client = s->client;
+	s->trusted = policy_trusted(&s->app->env, &s->msg_client);
 	s->started_ms = clock_mono_ms();
 }
 
@@ -160,6 +163,7 @@ void session_mail(struct session *s, struct slice sender, struct slice login,
 	if (s->maybe_local && !slice_starts(s->envelope.sender, "<")) {
 		s->msg_client.addr.family = IP_NONE;
 		s->msg_client.local = true;
+		s->trusted = false;
 	}
 }
 
@@ -180,7 +184,8 @@ void session_header(struct session *s, struct slice name, struct slice value)
 {
 	need_message(s);
 	field_list_add(s->msg, &s->fields, &s->app->limits, name, value);
-	stamp_note(s->msg, &s->app->env, &s->own, name, value);
+	if (!s->trusted)
+		stamp_note(s->msg, &s->app->env, &s->own, name, value);
 }
 
 static void open_signer(struct session *s)
@@ -259,18 +264,56 @@ static const char *log_line(struct session *s, const char *text)
 	return strbuf_cstr(&b);
 }
 
+static struct policy_options options_of(const struct session *s)
+{
+	const struct config *c = s->app->config;
+
+	return (struct policy_options){
+		.disposition = (enum dmarc_disposition)c->dmarc.disposition,
+		.quarantine = (enum dmarc_quarantine)c->dmarc.quarantine,
+		.exempt = policy_exempt(&s->app->env, &s->msg_client),
+		.over_limit = policy_over_limit(&s->fields),
+	};
+}
+
+static void stamp(struct session *s, const struct results *r,
+		  const struct verdict *v, struct edits *ret)
+{
+	if (v->action == VERDICT_REJECT)
+		stamp_outbound(s->msg, &s->own, NULL, 0, ret);
+	else
+		stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
+			      &s->envelope, r, v, ret);
+}
+
+/* What is asked of the MTA.  A message that it will not hold gets the field
+ * in any case: it is not to look like others. */
+static void ask(struct session *s, const struct results *r,
+		const struct verdict *v, struct session_outcome *ret)
+{
+	struct verdict tagged = *v;
+
+	ret->action = v->action;
+	ret->reply = v->reply;
+	stamp(s, r, v, &ret->edits);
+	if (!v->hold)
+		return;
+	ret->hold = v->mark;
+	tagged.tag = true;
+	stamp(s, r, &tagged, &ret->unheld);
+}
+
 static void finish_inbound(struct session *s, int64_t now,
 			   struct session_outcome *ret)
 {
+	struct policy_options o = options_of(s);
 	struct results r;
 	struct verdict v;
 
 	evaluation_end(s->evaluation, now, &r);
-	policy_decide(&r, &v);
-	stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
-		      &s->envelope, &r, &v, &ret->edits);
-	ret->action = v.action;
-	ret->reply = v.reply;
+	policy_decide(s->msg, &o, &r, &v);
+	ask(s, &r, &v, ret);
+	app_count(s->app, r.dmarc.status, &v);
 	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,
 					       &s->envelope, &r, &v));
 	if (r.second_opinion != NULL)
@@ -347,7 +390,8 @@ static void finish_outbound(struct session *s, struct session_outcome *ret)
 	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
-	ret->reply = "message could not be signed, try again later";
+	ret->reply = (struct smtp_reply){
+		"451", "4.7.1", "message could not be signed, try again later"};
 	ret->edits.n = 0;
 }
 
@@ -376,12 +420,15 @@ void session_abort(struct session *s)
 	end_message(s);
 }
 
-enum verdict_action session_on_error(const struct session *s)
+enum verdict_action session_on_error(const struct session *s,
+				     struct smtp_reply *reply)
 {
 	const struct config *c = s->app->config;
 	int64_t choice = s->direction == MAIL_OUTBOUND && s->must_sign
 				 ? c->on_signing_error
 				 : c->on_internal_error;
 
+	*reply = (struct smtp_reply){"451", "4.7.1",
+				     "internal error, try again later"};
 	return choice == ON_ERROR_TEMPFAIL ? VERDICT_TEMPFAIL : VERDICT_ACCEPT;
 }

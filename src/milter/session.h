@@ -16,10 +16,13 @@ struct session;
 /* What is to be done with a message. */
 struct session_outcome {
 	enum verdict_action action;
-	const char *reply; /* of VERDICT_TEMPFAIL: the text after 451 4.7.1 */
-	struct edits edits;
-	const char *log;  /* one line, or NULL */
-	const char *warn; /* another line at level warning, or NULL */
+	struct smtp_reply reply; /* of VERDICT_TEMPFAIL and VERDICT_REJECT */
+	struct edits edits;  /* also for a rejected message: what must go if it
+			      * is accepted after all */
+	const char *hold;    /* why the MTA is to hold it, or NULL */
+	struct edits unheld; /* with `hold`: the edits if the MTA will not */
+	const char *log;     /* one line, or NULL */
+	const char *warn;    /* another line at level warning, or NULL */
 };
 
 struct session *session_new(const struct app *app);
@@ -48,7 +51,9 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 /* The message is over, finished or not; the connection goes on. */
 void session_abort(struct session *s);
 
-/* For errors of our own (an edit that the MTA refused): what to answer. */
-enum verdict_action session_on_error(const struct session *s);
+/* For errors of our own (something that the MTA refused): what to answer;
+ * VERDICT_ACCEPT or VERDICT_TEMPFAIL, with its reply. */
+enum verdict_action session_on_error(const struct session *s,
+				     struct smtp_reply *reply);
 
 #endif

@@ -17,14 +17,21 @@ static struct results plain(void)
 	};
 }
 
-static const char *line(struct arena *a, const struct results *r)
+static const char *line_of(struct arena *a, const struct results *r,
+			   const struct verdict *v)
 {
 	struct client_facts client = {.helo = SLICE("h\n\"")};
 	struct envelope_facts envelope = {.sender = SLICE("<a@example.org>")};
-	struct verdict v = {0};
 
 	assert_true(ip_parse(SLICE("192.0.2.1"), &client.addr));
-	return explain_inbound(a, &client, &envelope, r, &v);
+	return explain_inbound(a, &client, &envelope, r, v);
+}
+
+static const char *line(struct arena *a, const struct results *r)
+{
+	struct verdict v = {0};
+
+	return line_of(a, r, &v);
 }
 
 static bool has(const char *text, const char *part)
@@ -37,6 +44,7 @@ static void test_line(void **state)
 {
 	struct arena *a = arena_new();
 	struct results r = plain();
+	struct verdict v;
 
 	(void)state;
 	assert_true(has(line(a, &r), "helo=h\\x0a\" spf_helo=none "
@@ -49,6 +57,12 @@ static void test_line(void **state)
 	r.iprev.status = IPREV_STATUS_TEMPERROR;
 	r.iprev.name = NULL;
 	assert_true(has(line(a, &r), " iprev=temperror dkim="));
+	v = (struct verdict){.disposition = DMARC_P_QUARANTINE,
+			     .would_be = DMARC_P_REJECT,
+			     .rule = "quarantine"};
+	assert_true(has(line_of(a, &r, &v),
+			" disposition=quarantine(quarantine)"
+			" would_be=reject dns="));
 	r.spf_helo.checked = r.spf_mailfrom.checked = false;
 	r.spf_helo.reason = r.spf_mailfrom.reason = "ours";
 	assert_true(has(line(a, &r), " spf_helo=skipped spf=skipped(ours) "));

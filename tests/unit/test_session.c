@@ -271,7 +271,9 @@ static void test_unsignable(void **state)
 	session_header(s, SLICE("X-Bad"), SLICE(" a\rb"));
 	session_end_of_message(s, SLICE("Q3"), NOW, &o);
 	assert_int_equal(o.action, VERDICT_TEMPFAIL);
-	assert_non_null(o.reply);
+	assert_string_equal(o.reply.code, "451");
+	assert_string_equal(o.reply.enhanced, "4.7.1");
+	assert_non_null(o.reply.text);
 	assert_int_equal(o.edits.n, 0);
 	session_free(s);
 }
@@ -431,6 +433,238 @@ static void test_no_internal(void **state)
 	session_free(s);
 }
 
+/* A session of an app with other options of DMARC, and one message. */
+static void play_with(const struct world *w, enum dmarc_disposition disposition,
+		      enum dmarc_quarantine quarantine, const struct input *in,
+		      void (*check)(const struct session_outcome *o))
+{
+	struct config *c = unconst(w->config);
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+
+	c->dmarc.disposition = disposition;
+	c->dmarc.quarantine = quarantine;
+	play(s, in, &o);
+	c->dmarc.disposition = DISPOSITION_MONITOR;
+	c->dmarc.quarantine = QUARANTINE_TAG;
+	check(&o);
+	session_free(s);
+}
+
+static const struct input spoof = {"203.0.113.1",	"smtp",
+				   "<a@other.example>", "",
+				   " a@example.com",	false};
+
+/* RFC 9989 7.2.  If it cannot be rejected, what came from outside in our name
+ * goes all the same, and nothing is claimed. */
+static void is_rejected(const struct session_outcome *o)
+{
+	assert_int_equal(o->action, VERDICT_REJECT);
+	assert_string_equal(o->reply.code, "550");
+	assert_string_equal(o->reply.enhanced, "5.7.1");
+	assert_string_equal(o->reply.text,
+			    "Email rejected per DMARC policy for example.com: "
+			    "SPF none for other.example, no DKIM signature");
+	assert_int_equal(o->edits.n, 1);
+	assert_int_equal(o->edits.v[0].kind, EDIT_DELETE);
+	assert_null(o->hold);
+	assert_non_null(strstr(o->log, " dmarc=fail disposition=reject(honor) "
+				       "would_be=reject "));
+}
+
+static void is_tagged(const struct session_outcome *o)
+{
+	assert_int_equal(o->action, VERDICT_ACCEPT);
+	assert_true(inserted(o, "X-Mailseal-Quarantine"));
+	assert_true(inserted(o, "Authentication-Results"));
+	assert_null(o->hold);
+	assert_non_null(strstr(o->log, "disposition=quarantine(quarantine) "
+				       "would_be=reject "));
+}
+
+static void is_held(const struct session_outcome *o)
+{
+	assert_int_equal(o->action, VERDICT_ACCEPT);
+	assert_false(inserted(o, "X-Mailseal-Quarantine"));
+	assert_true(inserted(o, "Authentication-Results"));
+	assert_string_equal(o->hold, "dmarc=fail header.from=example.com "
+				     "policy.dmarc=reject");
+	/* what an MTA that cannot hold gets */
+	assert_int_equal(o->unheld.n, o->edits.n + 1);
+	assert_string_equal(o->unheld.v[o->unheld.n - 2].name,
+			    "X-Mailseal-Quarantine");
+}
+
+static void is_both(const struct session_outcome *o)
+{
+	assert_true(inserted(o, "X-Mailseal-Quarantine"));
+	assert_non_null(o->hold);
+}
+
+static void is_untouched(const struct session_outcome *o)
+{
+	assert_int_equal(o->action, VERDICT_ACCEPT);
+	assert_false(inserted(o, "X-Mailseal-Quarantine"));
+	assert_null(o->hold);
+}
+
+static void is_local(const struct session_outcome *o)
+{
+	is_untouched(o);
+	assert_non_null(strstr(o->log, "dmarc=fail disposition=none(local "
+				       "submission) would_be=reject "));
+}
+
+static void test_dispositions(void **state)
+{
+	const struct world *w = *state;
+	struct input in = spoof;
+
+	play_with(w, DISPOSITION_MONITOR, QUARANTINE_BOTH, &in, is_untouched);
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &in, is_rejected);
+	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_TAG, &in, is_tagged);
+	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_HOLD, &in, is_held);
+	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_BOTH, &in, is_both);
+	/* a pass; outbound; to be verified, but submitted here */
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &rows[0].in,
+		  is_untouched);
+	in.login = "u";
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &in, is_untouched);
+	in = (struct input){"127.0.0.1",      "in", "a@example.com", "",
+			    " a@example.com", true};
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &in, is_local);
+}
+
+/* A header that is too large for us is quarantined, not rejected. */
+static void test_limits_reject_nothing(void **state)
+{
+	struct world *w = *state;
+	struct config *c = unconst(w->config);
+	struct session *s = session_new(w->app);
+	struct session_outcome o;
+	struct ip ip = {0};
+
+	c->dmarc.disposition = DISPOSITION_HONOR;
+	assert_true(ip_parse(SLICE("203.0.113.1"), &ip));
+	session_connect(s, ip, false, SLICE("[x]"), SLICE("smtp"));
+	session_mail(s, SLICE("<a@x.example>"), SLICE(""), SLICE(""));
+	session_header(s, SLICE("From"), SLICE(" a@example.com"));
+	for (int i = 0; i < 1500; i++)
+		session_header(s, SLICE("X-Fill"), SLICE(" x"));
+	session_header(s, SLICE("X-Mailseal-Quarantine"), SLICE(" forged"));
+	session_end_of_message(s, SLICE("Q8"), NOW, &o);
+	c->dmarc.disposition = DISPOSITION_MONITOR;
+	assert_int_equal(o.action, VERDICT_ACCEPT);
+	assert_true(inserted(&o, "X-Mailseal-Quarantine"));
+	assert_int_equal(o.edits.v[0].kind, EDIT_DELETE);
+	assert_int_equal(o.edits.v[0].index, 1);
+	session_free(s);
+}
+
+/* RFC 8601 5: whose fields in our name stay. */
+static const struct trusted_row {
+	const char *what;
+	struct input in;
+	bool stays;
+} trusted_rows[] = {
+	{"stranger",
+	 {"203.0.113.1", "smtp", "<a@x.example>", "", " a@x.example", false},
+	 false},
+	{"trusted",
+	 {"203.0.113.9", "smtp", "<a@x.example>", "", " a@x.example", false},
+	 true},
+	{"trusted, outbound",
+	 {"203.0.113.9", "smtp", "<a@x.example>", "u", " a@x.example", false},
+	 true},
+	{"login of a stranger",
+	 {"203.0.113.1", "smtp", "<a@x.example>", "u", " a@x.example", false},
+	 false},
+	{"trusted loopback",
+	 {"127.0.0.1", "smtp", "<a@x.example>", "", " a@x.example", true},
+	 true},
+	{"sendmail(1) by that address",
+	 {"127.0.0.1", "smtp", "a@x.example", "", " a@x.example", true},
+	 false},
+};
+
+static bool removes(const struct session_outcome *o)
+{
+	for (size_t i = 0; i < o->edits.n; i++)
+		if (o->edits.v[i].kind == EDIT_DELETE)
+			return true;
+	return false;
+}
+
+static void test_trusted(void **state)
+{
+	struct world *w = *state;
+	struct app *app = unconst(w->app);
+	struct ip_net nets[2];
+
+	assert_true(ip_net_parse(SLICE("203.0.113.8/29"), &nets[0]));
+	assert_true(ip_net_parse(SLICE("127.0.0.0/8"), &nets[1]));
+	app->env.trusted = nets;
+	app->env.ntrusted = 2;
+	for (size_t i = 0; i < sizeof(trusted_rows) / sizeof(*trusted_rows);
+	     i++) {
+		const struct trusted_row *r = &trusted_rows[i];
+		struct session *s = session_new(app);
+		struct session_outcome o;
+
+		play(s, &r->in, &o);
+		if (removes(&o) == r->stays)
+			fail_msg("%s: %s", r->what, o.log);
+		/* ours is added on top all the same */
+		if (r->in.login[0] == '\0' && r->in.sender[0] == '<')
+			assert_true(inserted(&o, "Authentication-Results"));
+		/* and the next client of the process is a stranger again */
+		session_free(s);
+	}
+	app->env.trusted = NULL;
+	app->env.ntrusted = 0;
+}
+
+/* What trusted servers sent was judged by them. */
+static void test_trusted_is_exempt(void **state)
+{
+	struct world *w = *state;
+	struct app *app = unconst(w->app);
+	struct ip_net net;
+
+	assert_true(ip_net_parse(SLICE("203.0.113.1"), &net));
+	app->env.trusted = &net;
+	app->env.ntrusted = 1;
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &spoof, is_untouched);
+	app->env.trusted = NULL;
+	app->env.ntrusted = 0;
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &spoof, is_rejected);
+}
+
+static void test_counters(void **state)
+{
+	struct world *w = *state;
+	struct app_counters was, now;
+
+	app_counters_get(w->app, &was);
+	play_with(w, DISPOSITION_MONITOR, QUARANTINE_TAG, &spoof, is_untouched);
+	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_TAG, &spoof, is_tagged);
+	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_HOLD, &spoof, is_held);
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &spoof, is_rejected);
+	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &rows[0].in,
+		  is_untouched);
+	app_counters_get(w->app, &now);
+	assert_int_equal(now.by_status[DMARC_STATUS_FAIL] -
+				 was.by_status[DMARC_STATUS_FAIL],
+			 4);
+	assert_int_equal(now.by_status[DMARC_STATUS_PASS] -
+				 was.by_status[DMARC_STATUS_PASS],
+			 1);
+	assert_int_equal(now.would_reject - was.would_reject, 3);
+	assert_int_equal(now.would_quarantine - was.would_quarantine, 0);
+	assert_int_equal(now.quarantined - was.quarantined, 2);
+	assert_int_equal(now.rejected - was.rejected, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +678,11 @@ int main(void)
 		cmocka_unit_test(test_received_spf),
 		cmocka_unit_test(test_internal),
 		cmocka_unit_test(test_no_internal),
+		cmocka_unit_test(test_dispositions),
+		cmocka_unit_test(test_limits_reject_nothing),
+		cmocka_unit_test(test_trusted),
+		cmocka_unit_test(test_trusted_is_exempt),
+		cmocka_unit_test(test_counters),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

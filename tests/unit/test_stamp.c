@@ -33,6 +33,7 @@ static void test_removal(void **state)
 	add(a, &l, "authentication-results", " other.example; spf=pass");
 	add(a, &l, "Authentication-Results", " \"MX.Example.NET.\" 1; none");
 	add(a, &l, "Authentication-Results", " old.example.net; dmarc=pass");
+	assert_int_equal(l.of[OWN_QUARANTINE].seen, 0);
 	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);
 	assert_int_equal(e.n, 4);
 	assert_int_equal(e.v[0].kind, EDIT_DELETE);
@@ -42,6 +43,47 @@ static void test_removal(void **state)
 	assert_int_equal(e.v[3].kind, EDIT_INSERT);
 	assert_int_equal(e.v[3].index, 0);
 	assert_true(e.v[3].value[0] == ' ');
+	arena_free(a);
+}
+
+/* AR-5: whatever they say; of each name the highest index first. */
+static void test_marks(void **state)
+{
+	struct arena *a = arena_new();
+	struct own_fields l = {0};
+	struct client_facts client = {0};
+	struct envelope_facts envelope = {0};
+	struct results r = {0};
+	struct verdict v = {.tag = true, .mark = "dmarc=fail"};
+	struct edits e;
+	static const struct {
+		const char *name;
+		size_t index;
+	} want[] = {{"Authentication-Results", 1},
+		    {"X-Mailseal-Quarantine", 2},
+		    {"X-Mailseal-Quarantine", 1}};
+
+	(void)state;
+	add(a, &l, "X-Mailseal-Quarantine", " no");
+	add(a, &l, "Authentication-Results", " mx.example.net; none");
+	add(a, &l, "x-mailseal-quarantinE", "");
+	add(a, &l, "X-Mailseal-Quarantined", " another");
+	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);
+	assert_int_equal(e.n, 5);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(e.v[i].kind, EDIT_DELETE);
+		assert_int_equal(e.v[i].index, want[i].index);
+		assert_string_equal(e.v[i].name, want[i].name);
+	}
+	assert_string_equal(e.v[3].name, "X-Mailseal-Quarantine");
+	assert_string_equal(e.v[3].value, " dmarc=fail");
+	assert_string_equal(e.v[4].name, "Authentication-Results");
+	/* nothing but the removals on the way out */
+	stamp_outbound(a, &l, NULL, 0, &e);
+	assert_int_equal(e.n, 3);
+	v.tag = false;
+	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);
+	assert_int_equal(e.n, 4);
 	arena_free(a);
 }
 
@@ -72,6 +114,7 @@ static struct results sample(struct dkim_result *d)
 			  .author_domain = "example.com",
 			  .policy_domain = "example.com",
 			  .record = {.p = DMARC_P_REJECT},
+			  .policy = DMARC_P_REJECT,
 			  .dkim_aligned = true},
 	};
 }
@@ -114,13 +157,60 @@ static void test_content(void **state)
 	check_slice(ar.id, "mx.example.net");
 	assert_int_equal(ar.n, 5);
 	check_prop(find(&ar, "dmarc", 0), "header", "from", "example.com");
-	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "none");
+	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "reject");
+	assert_non_null(strstr(slice_cstr(a, value),
+			       "dmarc=pass (p=reject dis=none spf=unaligned "
+			       "dkim=aligned)"));
 	check_prop(find(&ar, "dkim", 0), "header", "d", "example.com");
 	check_prop(find(&ar, "dkim", 0), "header", "b", "AAAAAAAAAAb");
 	check_prop(find(&ar, "dkim", 1), "header", "b", "AAAAAAAAAAc");
 	check_slice(find(&ar, "dkim", 1)->reason, "body hash mismatch");
 	check_prop(find(&ar, "spf", 0), "smtp", "helo", "mail.example.com");
 	check_prop(find(&ar, "spf", 1), "smtp", "mailfrom", "example.com");
+	arena_free(a);
+}
+
+/* RFC 9989 9.1: policy.dmarc is the policy after t=y, dis= what was done with
+ * it; of a temporary error there is no policy (5.3.6). */
+static void test_policy(void **state)
+{
+	struct arena *a = arena_new();
+	struct results r = {
+		.spf_mailfrom = {.checked = true, .status = SPF_STATUS_FAIL},
+		.dmarc = {.status = DMARC_STATUS_FAIL,
+			  .author_domain = "a.example",
+			  .policy_domain = "example",
+			  .record = {.p = DMARC_P_NONE,
+				     .sp = DMARC_P_REJECT,
+				     .np = DMARC_P_NONE,
+				     .testing = true},
+			  .policy = DMARC_P_QUARANTINE}};
+	struct verdict v = {.disposition = DMARC_P_NONE};
+	struct authres ar;
+	struct slice value = stamp_authres(a, "mx.example.net", &r, &v);
+
+	(void)state;
+	assert_true(authres_parse(a, value, &ar));
+	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "quarantine");
+	assert_non_null(
+		strstr(slice_cstr(a, value),
+		       "dmarc=fail (p=none sp=reject np=none t=y dis=none)"));
+	v.disposition = DMARC_P_QUARANTINE;
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_non_null(strstr(slice_cstr(a, value), " dis=quarantine)"));
+	r.dmarc.status = DMARC_STATUS_TEMPERROR;
+	r.spf_mailfrom.status = SPF_STATUS_PASS;
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_null(strstr(slice_cstr(a, value), "policy.dmarc"));
+	assert_null(strstr(slice_cstr(a, value), "aligned"));
+	/* no policy, but something was done */
+	r.dmarc = (struct dmarc_result){.status = DMARC_STATUS_PERMERROR,
+					.reason = "no From field"};
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_non_null(strstr(slice_cstr(a, value), "(dis=quarantine)"));
+	v.disposition = DMARC_P_NONE;
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_null(strstr(slice_cstr(a, value), "dis="));
 	arena_free(a);
 }
 
@@ -194,7 +284,8 @@ static void test_skipped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_removal),	 cmocka_unit_test(test_content),
+		cmocka_unit_test(test_removal),	 cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_content),	 cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_unsigned), cmocka_unit_test(test_iprev),
 		cmocka_unit_test(test_skipped),
 	};
