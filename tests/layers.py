@@ -39,6 +39,7 @@ FOREIGN = {
     r"event2?/|event\.h": "dns/unbound.c",
     r"openssl/": "crypto/openssl.c",
     r"idn2\.h": "mail/domain.c",
+    r"libpsl\.h": "dmarc/psl.c",
 }
 BANNED = ("strcpy strcat sprintf vsprintf atoi strtok gets tolower toupper "
           "isalpha").split()

@@ -29,6 +29,7 @@ struct evaluation {
 	struct arena *arena;
 	struct dns_budget *budget;
 	const struct dmarc_input *in;
+	const struct dmarc_psl *psl; /* NULL: tree walk */
 	unsigned nwalks;
 	const struct dmarc_walk *walks[WALKS_MAX];
 };
@@ -44,7 +45,10 @@ static const struct dmarc_walk *walk_of(struct evaluation *e, const char *name)
 	if (e->nwalks == WALKS_MAX)
 		return NULL;
 	w = arena_alloc(e->arena, sizeof(*w));
-	dmarc_walk_run(e->arena, e->budget, name, w);
+	if (e->psl != NULL)
+		dmarc_psl_run(e->arena, e->budget, e->psl, name, w);
+	else
+		dmarc_walk_run(e->arena, e->budget, name, w);
 	e->walks[e->nwalks++] = w;
 	return w;
 }
@@ -68,7 +72,13 @@ static enum aligned align(struct evaluation *e, const struct dmarc_walk *author,
 	/* no walk for the same name or in strict mode, 4.10.2 */
 	if (strcmp(name, author->start) == 0)
 		return ALIGNED_YES;
-	if (strict || !may_align(author, name))
+	if (strict)
+		return ALIGNED_NO;
+	if (e->psl != NULL) /* RFC 7489 3.1: no question is asked */
+		return strcmp(dmarc_psl_org(e->psl, name), author->org) == 0
+			       ? ALIGNED_YES
+			       : ALIGNED_NO;
+	if (!may_align(author, name))
 		return ALIGNED_NO;
 	if (author->tempfail)
 		return ALIGNED_UNKNOWN;
@@ -216,7 +226,7 @@ static void evaluate_domain(struct evaluation *e, const char *domain,
 		ret->reason = "policy look-up failed";
 		return;
 	}
-	ret->org_domain = w->tempfail ? NULL : w->org;
+	ret->org_domain = w->tempfail && e->psl == NULL ? NULL : w->org;
 	ret->duplicates = w->duplicates;
 	if (node == NULL) {
 		/* RFC 9989 4.10.1: MUST NOT apply DMARC */
@@ -277,10 +287,12 @@ static void evaluate_several(struct evaluation *e, struct dmarc_result *ret)
 	}
 }
 
-void dmarc_evaluate(struct arena *a, struct dns_budget *b,
-		    const struct dmarc_input *in, struct dmarc_result *ret)
+/* One discovery: the walk, or with `psl` the public suffix list. */
+static void evaluate_by(struct arena *a, struct dns_budget *b,
+			const struct dmarc_input *in,
+			const struct dmarc_psl *psl, struct dmarc_result *ret)
 {
-	struct evaluation e = {.arena = a, .budget = b, .in = in};
+	struct evaluation e = {.arena = a, .budget = b, .in = in, .psl = psl};
 
 	*ret = (struct dmarc_result){.status = DMARC_STATUS_PERMERROR};
 	/* RFC 9989 5.3.1: without an author domain there is no validation */
@@ -291,6 +303,62 @@ void dmarc_evaluate(struct arena *a, struct dns_budget *b,
 	else
 		evaluate_several(&e, ret);
 	ret->walks = e.nwalks;
+	ret->by_psl = psl != NULL;
+}
+
+/* ---- the two discoveries beside each other ---- */
+
+static bool is_same_text(const char *x, const char *y)
+{
+	return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
+static bool is_same_result(const struct dmarc_result *x,
+			   const struct dmarc_result *y)
+{
+	return x->status == y->status && x->policy == y->policy &&
+	       is_same_text(x->org_domain, y->org_domain) &&
+	       is_same_text(x->policy_domain, y->policy_domain) &&
+	       is_same_text(x->author_domain, y->author_domain);
+}
+
+static const char *describe(struct arena *a, const struct dmarc_result *r)
+{
+	return arena_printf(
+		a, "dmarc=%s policy=%s record=%s organizational-domain=%s",
+		dmarc_status_name(r->status), dmarc_policy_name(r->policy),
+		r->policy_domain != NULL ? r->policy_domain : "none",
+		r->org_domain != NULL ? r->org_domain : "unknown");
+}
+
+/* A look-up that failed is no difference between the two. */
+static const char *compare(struct arena *a, const struct dmarc_result *walk,
+			   const struct dmarc_result *list)
+{
+	if (walk->status == DMARC_STATUS_TEMPERROR ||
+	    list->status == DMARC_STATUS_TEMPERROR ||
+	    walk->author_domain == NULL || is_same_result(walk, list))
+		return NULL;
+	return arena_printf(a, "%s: tree walk %s; public suffix list %s",
+			    walk->author_domain, describe(a, walk),
+			    describe(a, list));
+}
+
+void dmarc_evaluate(struct arena *a, struct dns_budget *b,
+		    const struct dmarc_input *in, struct dmarc_result *ret)
+{
+	const struct dmarc_psl *psl = in->options.psl;
+	struct dmarc_result list;
+
+	if (in->options.discovery == DMARC_DISCOVERY_PSL) {
+		evaluate_by(a, b, in, psl, ret);
+		return;
+	}
+	evaluate_by(a, b, in, NULL, ret);
+	if (in->options.discovery == DMARC_DISCOVERY_WALK)
+		return;
+	evaluate_by(a, b, in, psl, &list);
+	ret->difference = compare(a, ret, &list);
 }
 
 /* ---- the explanation ---- */
@@ -318,6 +386,21 @@ static void explain_record(struct strbuf *b, const struct dmarc_result *r)
 		strbuf_adds(b, " t=y");
 }
 
+/* Why `name`, which passed, is not aligned. */
+static void explain_unaligned(struct strbuf *b, const struct dmarc_result *r,
+			      const char *name, const char *strict)
+{
+	const char *org = r->org_domain;
+
+	strbuf_adds(b, " not aligned");
+	if (strict != NULL)
+		strbuf_printf(b, " (%s)", strict);
+	else if (org != NULL && !domain_is_under(name, org))
+		strbuf_printf(b, " (not %s or below)", org);
+	else if (org != NULL)
+		strbuf_adds(b, " (another organizational domain)");
+}
+
 static void explain_spf(struct strbuf *b, const struct dmarc_input *in,
 			const struct dmarc_result *r)
 {
@@ -325,10 +408,15 @@ static void explain_spf(struct strbuf *b, const struct dmarc_input *in,
 
 	if (!s->checked)
 		strbuf_adds(b, "; spf not checked");
-	else if (s->domain != NULL && s->status == SPF_STATUS_PASS)
-		strbuf_printf(b, "; spf pass for %s %saligned", s->domain,
-			      r->spf_aligned ? "" : "not ");
-	else if (s->domain != NULL && s->status == SPF_STATUS_TEMPERROR)
+	else if (s->domain != NULL && s->status == SPF_STATUS_PASS) {
+		strbuf_printf(b, "; spf pass for %s", s->domain);
+		if (r->spf_aligned)
+			strbuf_adds(b, " aligned");
+		else
+			explain_unaligned(b, r, s->domain,
+					  r->record.aspf_strict ? "aspf=s"
+								: NULL);
+	} else if (s->domain != NULL && s->status == SPF_STATUS_TEMPERROR)
 		strbuf_printf(b, "; spf temperror for %s", s->domain);
 	else
 		strbuf_adds(b, "; no spf pass");
@@ -353,7 +441,9 @@ static void explain_dkim(struct strbuf *b, const struct dmarc_input *in,
 		strbuf_printf(b, "; dkim %s for %s",
 			      pass ? "pass" : "temperror", d->domain);
 		if (pass)
-			strbuf_adds(b, " not aligned");
+			explain_unaligned(b, r, d->domain,
+					  r->record.adkim_strict ? "adkim=s"
+								 : NULL);
 		shown++;
 	}
 	if (shown == 0)

@@ -53,6 +53,24 @@ enum dmarc_discovery {
 	DMARC_DISCOVERY_COMPARE,
 };
 
+/* ---- psl.c ---- */
+struct dmarc_psl;
+
+/* `file`: a public suffix list as publicsuffix.org has it; "": the one that
+ * libpsl was built with.  NULL and a reason (constant, or of strerror(3)) when
+ * there is none. */
+struct dmarc_psl *dmarc_psl_load(const char *file, const char **error);
+void dmarc_psl_free(struct dmarc_psl *p); /* NULL is allowed */
+/* The organizational domain as RFC 7489 3.2 has it: one label below the public
+ * suffix; of a public suffix, itself.  `domain` is canonical, the result points
+ * into it.  Pure. */
+const char *dmarc_psl_org(const struct dmarc_psl *p, const char *domain);
+
+struct dmarc_options {
+	enum dmarc_discovery discovery;
+	const struct dmarc_psl *psl; /* not NULL unless the walk alone is run */
+};
+
 /* One name of a walk where exactly one record was found. */
 struct dmarc_node {
 	const char *name; /* where, canonical, without "_dmarc." */
@@ -84,11 +102,18 @@ const struct dmarc_node *dmarc_walk_policy(const struct dmarc_walk *w);
 /* Runs the walk; a failed look-up ends it. */
 void dmarc_walk_run(struct arena *a, struct dns_budget *b, const char *start,
 		    struct dmarc_walk *ret);
+/* The same by the public suffix list (RFC 7489 6.6.3): the start, and if it has
+ * no record the organizational domain; several records end it.  `org` is known
+ * even when a look-up failed. */
+void dmarc_psl_run(struct arena *a, struct dns_budget *b,
+		   const struct dmarc_psl *psl, const char *start,
+		   struct dmarc_walk *ret);
 
 struct dmarc_input {
 	const struct addr_authors *authors;
 	const struct spf_result *spf_mailfrom; /* checked or not */
 	const struct dkim_results *dkim;
+	struct dmarc_options options;
 };
 
 struct dmarc_result {
@@ -106,6 +131,10 @@ struct dmarc_result {
 	const struct dkim_result *dkim_by; /* the aligned signature */
 	bool duplicates; /* several records at one name were discarded */
 	unsigned walks;	 /* run for this message */
+	bool by_psl;	 /* found with the public suffix list */
+	/* DMARC_DISCOVERY_COMPARE: what the public suffix list says, one line
+	 * of constants and canonical domains; NULL: the same */
+	const char *difference;
 };
 
 #define DMARC_AUTHORS_MAX 4 /* RFC 9989 11.5: a cap on author domains */
@@ -115,8 +144,9 @@ struct dmarc_result {
  * policy; more domains without a failure among the first: permerror). */
 void dmarc_evaluate(struct arena *a, struct dns_budget *b,
 		    const struct dmarc_input *in, struct dmarc_result *ret);
-/* Warms the cache with the walk's names for each author domain. */
+/* Warms the cache with the names to be asked for each author domain. */
 void dmarc_prefetch(struct arena *a, struct dns_budget *b,
+		    const struct dmarc_options *o,
 		    const struct addr_authors *authors);
 /* One line that says why: identifiers, alignment, record, tag.  No wire text
  * but canonical domains. */

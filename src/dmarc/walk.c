@@ -3,8 +3,9 @@
  * the record that it gives for policy (4.10.1).
  *
  * Which names are asked and what follows from the nodes is pure arithmetic on
- * canonical domains; dmarc_walk_run() puts DNS between the two.  There is no
- * public suffix list.  A walk always begins at the author domain or the
+ * canonical domains; dmarc_walk_run() puts DNS between the two.  The public
+ * suffix list (psl.c) takes part in dmarc_psl_run() alone, which looks like a
+ * walk of two names.  A walk always begins at the author domain or the
  * identifier itself, never at a parent (RFC 9989 4.10.2 exempts psd=y at the
  * start only), so one walk serves policy and alignment.
  */
@@ -90,7 +91,7 @@ static unsigned read_answer(const struct dns_answer *answer,
 	return n;
 }
 
-/* False ends the walk. */
+/* Asks one name.  False: the look-up failed. */
 static bool walk_step(struct arena *a, struct dns_budget *b, const char *name,
 		      struct dmarc_walk *w)
 {
@@ -112,7 +113,13 @@ static bool walk_step(struct arena *a, struct dns_budget *b, const char *name,
 		return true;
 	node->name = name;
 	w->n++;
-	return node->record.psd == DMARC_PSD_U;
+	return true;
+}
+
+/* RFC 9989 4.10: a record with psd=y or psd=n is the last of its walk. */
+static bool is_last(const struct dmarc_walk *w)
+{
+	return w->n > 0 && w->v[w->n - 1].record.psd != DMARC_PSD_U;
 }
 
 void dmarc_walk_run(struct arena *a, struct dns_budget *b, const char *start,
@@ -123,19 +130,45 @@ void dmarc_walk_run(struct arena *a, struct dns_budget *b, const char *start,
 
 	*ret = (struct dmarc_walk){.start = start};
 	for (size_t i = 0; i < n; i++)
-		if (!walk_step(a, b, names[i], ret))
+		if (!walk_step(a, b, names[i], ret) || is_last(ret))
 			break;
 	ret->org = dmarc_walk_org(ret);
 }
 
+/* The names that the public suffix list gives; at most 2. */
+static size_t psl_names(const struct dmarc_psl *psl, const char *start,
+			const char *ret[DMARC_WALK_MAX])
+{
+	ret[0] = start;
+	ret[1] = dmarc_psl_org(psl, start);
+	return strcmp(ret[0], ret[1]) == 0 ? 1 : 2;
+}
+
+void dmarc_psl_run(struct arena *a, struct dns_budget *b,
+		   const struct dmarc_psl *psl, const char *start,
+		   struct dmarc_walk *ret)
+{
+	const char *names[DMARC_WALK_MAX];
+	size_t n = psl_names(psl, start, names);
+
+	*ret = (struct dmarc_walk){.start = start, .org = names[n - 1]};
+	for (size_t i = 0; i < n && ret->n == 0 && !ret->duplicates; i++)
+		if (!walk_step(a, b, names[i], ret))
+			break;
+}
+
 void dmarc_prefetch(struct arena *a, struct dns_budget *b,
+		    const struct dmarc_options *o,
 		    const struct addr_authors *authors)
 {
 	const char *names[DMARC_WALK_MAX];
 
 	for (size_t i = 0; i < authors->ndomains && i < DMARC_AUTHORS_MAX;
 	     i++) {
-		size_t n = dmarc_walk_names(authors->domains[i], names);
+		const char *start = authors->domains[i];
+		size_t n = o->discovery == DMARC_DISCOVERY_PSL
+				   ? psl_names(o->psl, start, names)
+				   : dmarc_walk_names(start, names);
 		for (size_t j = 0; j < n; j++)
 			dns_prefetch(b, query_name(a, names[j]), DNS_TXT);
 	}

@@ -22,6 +22,7 @@ struct eval_env {
 	bool iprev;	   /* look for the client's name */
 	bool received_spf; /* stamp Received-SPF too */
 	struct dkim_verify_options dkim;
+	struct dmarc_options dmarc;
 	unsigned dns_wait_ms;	  /* of one message */
 	unsigned dns_max_queries; /* of one message */
 	struct dns *dns;

@@ -94,7 +94,7 @@ struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
 						e->authors.ndomains);
 		dkim_verifier_prefetch(e->verifier, e->budget);
 	}
-	dmarc_prefetch(a, e->budget, &e->authors);
+	dmarc_prefetch(a, e->budget, &env->dmarc, &e->authors);
 	return e;
 }
 
@@ -171,7 +171,7 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 	run_dkim(e, now, ret);
 	dns_budget_hold(e->budget, 0, 0);
 	in = (struct dmarc_input){&ret->authors, &ret->spf_mailfrom,
-				  &ret->dkim};
+				  &ret->dkim, e->env->dmarc};
 	dmarc_evaluate(e->arena, e->budget, &in, &ret->dmarc);
 	ret->dmarc_explanation = dmarc_explain(e->arena, &in, &ret->dmarc);
 	if (!dmarc_second_opinion(e->arena, &e->client->addr, &ret->dmarc,

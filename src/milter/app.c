@@ -78,6 +78,24 @@ static bool load_keys(struct app *app, struct strbuf *errors,
 	return true;
 }
 
+/* The walk alone needs no list. */
+static bool load_suffixes(struct app *app, struct strbuf *errors)
+{
+	const char *file = app->config->dmarc.public_suffix_file;
+	const char *why = NULL;
+
+	app->env.dmarc.discovery =
+		(enum dmarc_discovery)app->config->dmarc.discovery;
+	if (app->env.dmarc.discovery == DMARC_DISCOVERY_WALK)
+		return true;
+	app->suffixes = dmarc_psl_load(file, &why);
+	app->env.dmarc.psl = app->suffixes;
+	if (app->suffixes == NULL)
+		strbuf_printf(errors, "dmarc.public_suffix_file: %s%s%s\n",
+			      file, file[0] != '\0' ? ": " : "", why);
+	return app->suffixes != NULL;
+}
+
 static void fill_env(struct eval_env *e, const struct config *c)
 {
 	const char **ids =
@@ -120,7 +138,8 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
-	if (!load_keys(app, errors, warnings)) {
+	if (!load_suffixes(app, errors) ||
+	    !load_keys(app, errors, warnings)) {
 		app_free(app);
 		return NULL;
 	}
@@ -177,6 +196,7 @@ void app_free(struct app *app)
 	if (app->env.dns != NULL)
 		dns_free(app->env.dns);
 	keyring_free(app->keyring);
+	dmarc_psl_free(app->suffixes);
 	crypto_keycache_free(app->env.dkim.keycache);
 	free(app->tally);
 	free(app);

@@ -20,6 +20,7 @@ struct app_counters {
 struct app {
 	const struct config *config;
 	struct keyring *keyring;
+	struct dmarc_psl *suffixes; /* NULL: the tree walk needs none */
 	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
 	struct field_limits limits;

@@ -316,7 +316,12 @@ static void finish_inbound(struct session *s, int64_t now,
 	app_count(s->app, r.dmarc.status, &v);
 	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,
 					       &s->envelope, &r, &v));
-	if (r.second_opinion != NULL)
+	if (r.dmarc.difference != NULL)
+		ret->warn = log_line(s,
+				     arena_printf(s->msg,
+						  "dmarc.discovery differs: %s",
+						  r.dmarc.difference));
+	else if (r.second_opinion != NULL)
 		ret->warn = log_line(s, arena_printf(s->msg,
 						     "libopendmarc differs: %s",
 						     r.second_opinion));

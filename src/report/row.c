@@ -65,7 +65,7 @@ void row_from_results(struct arena *a, int64_t now,
 	*ret = (struct row){
 		.time = now,
 		.policy_domain = r->dmarc.policy_domain,
-		.tree_walk = true,
+		.tree_walk = !r->dmarc.by_psl,
 		.p = rec->p,
 		.sp = rec->sp,
 		.np = rec->np,

@@ -333,8 +333,10 @@ static void message_init(struct message *m, const struct row *row)
 	while (dkim.n > 0)
 		add_sig(m, slice_cut(&dkim, ' '));
 	m->dkim.v = m->sigs;
-	m->in = (struct dmarc_input){&m->authors, &m->spf, &m->dkim};
-	dmarc_prefetch(m->arena, m->budget, &m->authors);
+	m->in = (struct dmarc_input){.authors = &m->authors,
+				     .spf_mailfrom = &m->spf,
+				     .dkim = &m->dkim};
+	dmarc_prefetch(m->arena, m->budget, &m->in.options, &m->authors);
 	dmarc_evaluate(m->arena, m->budget, &m->in, &m->r);
 }
 
@@ -513,13 +515,29 @@ static void test_explain(void **state)
 		  .from = "example.com",
 		  .spf = "pass:other.test"},
 		 "example.com: record at example.com p=reject; spf pass for "
-		 "other.test not aligned; no dkim pass; tag p applied"},
+		 "other.test not aligned (not example.com or below); no dkim "
+		 "pass; tag p applied"},
+		{{.zone = TXT("example.com", "p=reject;aspf=s;adkim=s"),
+		  .from = "example.com",
+		  .spf = "pass:a.example.com",
+		  .dkim = "pass:b.example.com"},
+		 "example.com: record at example.com p=reject aspf=s adkim=s; "
+		 "spf pass for a.example.com not aligned (aspf=s); dkim pass "
+		 "for b.example.com not aligned (adkim=s); tag p applied"},
+		{{.zone = TXT("example.com", "p=reject")
+			  TXT("b.example.com", "p=none;psd=n"),
+		  .from = "example.com",
+		  .dkim = "pass:b.example.com"},
+		 "example.com: record at example.com p=reject; spf not "
+		 "checked; dkim pass for b.example.com not aligned (another "
+		 "organizational domain); tag p applied"},
 		{{.zone = TXT("example.com", "p=none;np=reject;t=y"),
 		  .from = "nx.example.com",
 		  .dkim = "pass:b.net temperror:c.net"},
 		 "nx.example.com: record at example.com p=none np=reject t=y; "
-		 "spf not checked; dkim pass for b.net not aligned; dkim "
-		 "temperror for c.net; tag np applied"},
+		 "spf not checked; dkim pass for b.net not aligned (not "
+		 "example.com or below); dkim temperror for c.net; tag np "
+		 "applied"},
 		{{.zone = TXT("example.com", "p=reject;aspf=s;adkim=s"),
 		  .from = "example.com",
 		  .spf = "softfail:example.com",
