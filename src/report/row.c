@@ -50,7 +50,7 @@ static void add_override(const struct results *r, const struct verdict *v,
 		return;
 	}
 	ret->override = ROW_OVERRIDE_LOCAL_POLICY;
-	ret->override_comment = "monitoring";
+	ret->override_comment = v->rule;
 }
 
 void row_from_results(struct arena *a, int64_t now,

@@ -35,7 +35,7 @@ static void make(struct arena *a, const struct results *r, const char *sender,
 {
 	struct client_facts client = {0};
 	struct envelope_facts envelope = {.sender = slice_of(sender)};
-	struct verdict v = {.disposition = DMARC_P_NONE};
+	struct verdict v = {.disposition = DMARC_P_NONE, .rule = "monitor"};
 
 	assert_true(ip_parse(SLICE("192.0.2.1"), &client.addr));
 	row_from_results(a, 1790000000, &client, &envelope, r, &v, ret);
@@ -78,6 +78,7 @@ static void test_monitored_failure(void **state)
 	make(a, &r, "<>", &row);
 	assert_int_equal(row.disposition, ROW_DISPOSITION_NONE);
 	assert_int_equal(row.override, ROW_OVERRIDE_LOCAL_POLICY);
+	assert_string_equal(row.override_comment, "monitor");
 	assert_string_equal(row.envelope_from, "");
 	/* t=y explains the difference by itself: quarantine became none */
 	r.dmarc.record.testing = true;
