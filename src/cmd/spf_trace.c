@@ -6,10 +6,11 @@
  */
 #include "cmd/spf_trace.h"
 
+#include "cmd/answer_text.h"
+
 #define TRACE_MAX  (16 << 20)
 #define TEXT_MAX   65535 /* a TXT record: nothing is cut */
 #define NAME_BYTES 1024
-#define LIST_MAX   12 /* records of an answer that are written */
 
 void spf_trace_init(struct spf_trace *t, struct arena *a)
 {
@@ -30,72 +31,6 @@ static const char *escaped(struct arena *a, struct slice s, size_t max)
 	strbuf_init(&b, a, 4 * max + 8);
 	strbuf_add_escaped(&b, s, max);
 	return strbuf_cstr(&b);
-}
-
-/* ---- an answer ---- */
-
-static void write_data(struct strbuf *b, const struct dns_record *rr,
-		       enum dns_type type)
-{
-	char text[IP_TEXT_MAX];
-	struct ip ip;
-
-	switch (type) {
-	case DNS_A:
-	case DNS_AAAA:
-		ip = ip_from_bytes(rr->data.p, (unsigned)rr->data.n);
-		strbuf_adds(b, ip_format(&ip, text));
-		return;
-	case DNS_MX:
-		strbuf_printf(b, "%u ", rr->preference);
-		break;
-	case DNS_PTR:
-	case DNS_TXT:
-		break;
-	}
-	strbuf_add_escaped(b, rr->data, NAME_BYTES);
-}
-
-/* Texts are left out: the record that counts is an event of its own. */
-static void write_records(struct strbuf *b, const struct dns_answer *r,
-			  enum dns_type type)
-{
-	if (r->n == 0) {
-		strbuf_adds(b, "found no usable name");
-		return;
-	}
-	strbuf_printf(b, "found %zu record%s", r->n, r->n == 1 ? "" : "s");
-	if (type == DNS_TXT)
-		return;
-	strbuf_adds(b, " (");
-	for (size_t i = 0; i < r->n && i < LIST_MAX; i++) {
-		if (i > 0)
-			strbuf_adds(b, ", ");
-		write_data(b, &r->rr[i], type);
-	}
-	strbuf_adds(b, r->n > LIST_MAX ? ", ...)" : ")");
-}
-
-static void write_answer(struct strbuf *b, const struct dns_answer *r,
-			 enum dns_type type)
-{
-	switch (r->status) {
-	case DNS_FOUND:
-		write_records(b, r, type);
-		break;
-	case DNS_NODATA:
-		strbuf_adds(b, "no data");
-		break;
-	case DNS_NXDOMAIN:
-		strbuf_adds(b, "no such name");
-		break;
-	case DNS_TEMPFAIL:
-		strbuf_printf(b, "temporary failure: %s", r->reason);
-		return;
-	}
-	strbuf_printf(b, ", TTL %u", (unsigned)r->ttl);
-	if (r->security == DNS_SECURE)
-		strbuf_adds(b, ", secure");
 }
 
 /* ---- events ---- */
@@ -143,7 +78,7 @@ static void write_query(struct spf_trace *t, const struct spf_event *e)
 	indent(t, column_of(t, e->depth));
 	strbuf_add_escaped(&t->text, slice_of(e->domain), NAME_BYTES);
 	strbuf_printf(&t->text, " %s: ", dns_type_name(e->type));
-	write_answer(&t->text, e->answer, e->type);
+	answer_text(&t->text, e->answer, e->type);
 	strbuf_addc(&t->text, '\n');
 }
 
