@@ -19,6 +19,9 @@ static const struct {
 	 "--ip A --helo H --from S [--zone F] [--now N] [--json] < message"},
 	{"spf", cmd_spf,
 	 "DOMAIN --ip A [--sender S] [--helo H] [--zone F] [--trace]"},
+	{"dmarc", cmd_dmarc,
+	 "DOMAIN [--discovery walk|psl|compare] [--psl F] [--zone F] "
+	 "[--trace]"},
 	{"sign", cmd_sign, "--domain D --selector S --key F < message"},
 	{"key", cmd_key,
 	 "new --domain D --selector S [--type rsa|ed25519] [--bits N] "
