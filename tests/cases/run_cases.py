@@ -9,15 +9,19 @@ lines are `key: value`, then `--- zone` and `--- message` sections.
     change: /OLD/NEW/       afterwards, the first OLD in the message
     append: TEXT            afterwards, at the end of the message
     prepend: TEXT           afterwards, at the beginning
+    repeat: N TEXT          afterwards, N lines of it at the beginning
     expect: WHAT VALUE      helo, spf, dmarc: one result; dkim: "pass fail"
                             top down or "none"; policy; "not TEXT" and "has
                             TEXT" in the new Authentication-Results; "removed
                             N" of the message's own Authentication-Results;
                             "field N TEXT": the N-th field of the header
                             afterwards, unfolded, holds TEXT (the daemon's)
+    honor: REPLY            the message again, under dmarc.disposition = honor:
+                            "accept", or how the reply begins
     config: TEXT            more configuration, for the daemon alone
     internal: NET NET       networks.internal, by itself none; also for the
                             daemon alone, as is
+    trusted: NET NET        networks.trusted; also for the daemon alone
     mta: MTA [NAME [RESOLVE]]  postfix or sendmail, the name that it gives the
                             client, and Sendmail's {client_resolve}
     only: verify | daemon   when one front end cannot have the case
@@ -149,6 +153,9 @@ class Builder:
             m += to_bytes(row)
         for row in case.many["prepend"]:
             m = to_bytes(row) + m
+        if "repeat" in case.one:
+            n, text = case.one["repeat"].split(" ", 1)
+            m = (to_bytes(text) + b"\r\n") * int(n) + m
         return m
 
     @staticmethod
@@ -222,6 +229,7 @@ def by_verify(case, message, zone_file):
 def by_daemon(case, message, zone, ending):
     d = Daemon(zone=zone, authserv_id=OWN_ID,
                internal=case.one.get("internal", "").split(),
+               trusted=case.one.get("trusted", "").split(),
                extra="\n".join(case.many["config"]))
     ending.append((case, d))
     mta, *name = case.one.get("mta", "postfix").split()
@@ -244,6 +252,21 @@ def by_daemon(case, message, zone, ending):
     if f.authserv_id != OWN_ID:
         raise RuntimeError(f"authserv-id {f.authserv_id}")
     return f
+
+
+def by_honor(case, message, zone, ending):
+    """What is wrong with the answer where policies are honored, or None."""
+    d = Daemon(zone=zone, authserv_id=OWN_ID, internal=(),
+               extra='dmarc = { disposition = "honor"; };\n')
+    ending.append((case, d))
+    o = d.send(message, unescape(case.one["from"]) or "<>",
+               client=case.one["client"], helo=case.one["helo"] or None)
+    d.signal()
+    want = case.one["honor"]
+    got = o.reply.text if o.verdict == "replycode" else o.verdict
+    got = "accept" if got == "continue" else got
+    good = got == want if want == "accept" else got.startswith(want)
+    return None if good else f"honor: got {got!r}, wanted {want!r}"
 
 
 def end_all(t, ending):
@@ -285,6 +308,9 @@ def run_case(t, case, builder, directory, ending):
         except Exception as e:  # pylint: disable=broad-except
             bad.append(f"{type(e).__name__}: {e}")
         t.ok(not bad, f"{case.name} ({way})", case.where, *bad)
+    if "honor" in case.one:
+        bad = by_honor(case, message, zone, ending)
+        t.ok(bad is None, f"{case.name} (honor)", case.where, bad)
 
 
 def main():
@@ -301,7 +327,7 @@ def main():
                     continue
                 if not case.many["expect"]:
                     raise ValueError(f"{case.where}: expects nothing")
-                if (case.many["config"] or {"internal", "mta"} &
+                if (case.many["config"] or {"internal", "trusted", "mta"} &
                         case.one.keys()) and \
                         case.one.get("only") != "daemon":
                     raise ValueError(f"{case.where}: only: daemon is missing")

@@ -95,6 +95,11 @@ class Authres:
             while at < len(section) and section[at][0] == "=":
                 value += "="
                 at += 1
+            # an address with a quoted local-part
+            if at < len(section) and section[at][1].startswith("@") and \
+                    section[at - 1][0] == "string":
+                value += section[at][1]
+                at += 1
             pairs.append((name, value))
         if not pairs:
             raise ValueError("empty result")

@@ -33,19 +33,20 @@ def quote(text):
 
 def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
                 listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
-                resolver=None, extra=""):
+                trusted=(), resolver=None, extra=""):
     """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs;
     `resolver`: what stands in that group in place of the zone file."""
     if resolver is None:
         resolver = f"zone_file = {quote(zone_file)};"
-    nets = [", ".join(quote(n) for n in v) for v in (internal, sign)]
+    nets = [", ".join(quote(n) for n in v) for v in (internal, sign, trusted)]
     lines = [f"socket = {quote('unix:' + socket_path)};",
              'socket_mode = "0666";',
              f"authserv_id = {quote(authserv_id)};",
              'user = "";',
              'log = { target = "stderr"; };',
              f"resolver = {{ {resolver} }};",
-             f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; }};"]
+             f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; "
+             f"trusted = [{nets[2]}]; }};"]
     if listeners:
         rows = ", ".join(f"{{ name = {quote(n)}; direction = {quote(d)}; }}"
                          for n, d in listeners)

@@ -67,14 +67,8 @@ def dmarc(disposition, quarantine="tag"):
 
 def daemon(disposition, quarantine="tag", more="", **kw):
     """A daemon of that mode which trusts 198.51.100.0/24."""
-    d = Daemon(zone=ZONE + kw.pop("zone", ""), start=False,
-               extra=dmarc(disposition, quarantine) + more, **kw)
-    with open(d.config, encoding="utf-8") as f:
-        text = f.read()
-    d.write("mailseal.conf", text.replace(
-        "networks = { ", 'networks = { trusted = [ "198.51.100.0/24" ]; '))
-    d.start()
-    return d
+    return Daemon(zone=ZONE + kw.pop("zone", ""), trusted=("198.51.100.0/24",),
+                  extra=dmarc(disposition, quarantine) + more, **kw)
 
 
 def mail(author, extra=""):

@@ -36,15 +36,10 @@ def mail(domain, subject, extra=""):
 
 
 def daemon(disposition, quarantine, **kw):
-    d = Daemon(zone=ZONE + kw.pop("zone", ""), authserv_id=ID, start=False,
-               extra=f'dmarc = {{ disposition = "{disposition}"; quarantine ='
-                     f' "{quarantine}"; }};\n', **kw)
-    with open(d.config, encoding="utf-8") as f:
-        text = f.read()
-    d.write("mailseal.conf", text.replace(
-        "networks = { ", 'networks = { trusted = [ "198.51.100.0/24" ]; '))
-    d.start()
-    return d
+    return Daemon(zone=ZONE + kw.pop("zone", ""), authserv_id=ID,
+                  trusted=("198.51.100.0/24",),
+                  extra=f'dmarc = {{ disposition = "{disposition}"; '
+                        f'quarantine = "{quarantine}"; }};\n', **kw)
 
 
 class Run:

@@ -38,16 +38,10 @@ def mail(domain, subject, extra=""):
 
 
 def daemon(disposition, quarantine, trusted="198.51.100.0/24"):
-    d = Daemon(zone=ZONE, authserv_id=ID, internal=(), start=False,
-               listeners=[("submission", "outbound")],
-               extra=f'dmarc = {{ disposition = "{disposition}"; quarantine ='
-                     f' "{quarantine}"; }};\n')
-    with open(d.config, encoding="utf-8") as f:
-        text = f.read()
-    d.write("mailseal.conf", text.replace(
-        "networks = { ", f'networks = {{ trusted = [ "{trusted}" ]; '))
-    d.start()
-    return d
+    return Daemon(zone=ZONE, authserv_id=ID, internal=(), trusted=(trusted,),
+                  listeners=[("submission", "outbound")],
+                  extra=f'dmarc = {{ disposition = "{disposition}"; '
+                        f'quarantine = "{quarantine}"; }};\n')
 
 
 class Run:
