@@ -152,10 +152,14 @@ static void add_dmarc(struct arena *a, struct authres_writer *w,
 	if (d->author_domain != NULL)
 		authres_prop(w, "header", "from", slice_of(d->author_domain));
 	/* RFC 9989 9.1: the policy to be applied, sp, np and t considered; dis
-	 * says what became of it.  Of a temperror there is none (5.3.6). */
+	 * says what became of it.  Of a pass that is nothing; of a temperror
+	 * there is none (5.3.6). */
 	if (d->policy_domain != NULL && d->status != DMARC_STATUS_TEMPERROR)
-		authres_prop(w, "policy", "dmarc",
-			     slice_of(dmarc_policy_name(d->policy)));
+		authres_prop(
+			w, "policy", "dmarc",
+			slice_of(dmarc_policy_name(
+				d->status == DMARC_STATUS_PASS ? DMARC_P_NONE
+							       : d->policy)));
 }
 
 /* RFC 8601 2.7.3: policy.iprev is the client's address. */

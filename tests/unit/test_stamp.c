@@ -157,7 +157,7 @@ static void test_content(void **state)
 	check_slice(ar.id, "mx.example.net");
 	assert_int_equal(ar.n, 5);
 	check_prop(find(&ar, "dmarc", 0), "header", "from", "example.com");
-	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "reject");
+	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "none");
 	assert_non_null(strstr(slice_cstr(a, value),
 			       "dmarc=pass (p=reject dis=none spf=unaligned "
 			       "dkim=aligned)"));
@@ -203,6 +203,14 @@ static void test_policy(void **state)
 	value = stamp_authres(a, "mx.example.net", &r, &v);
 	assert_null(strstr(slice_cstr(a, value), "policy.dmarc"));
 	assert_null(strstr(slice_cstr(a, value), "aligned"));
+	/* nothing is to be applied to a pass, whatever p= says */
+	r.dmarc.status = DMARC_STATUS_PASS;
+	r.dmarc.spf_aligned = true;
+	v.disposition = DMARC_P_NONE;
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_true(authres_parse(a, value, &ar));
+	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "none");
+	v.disposition = DMARC_P_QUARANTINE;
 	/* no policy, but something was done */
 	r.dmarc = (struct dmarc_result){.status = DMARC_STATUS_PERMERROR,
 					.reason = "no From field"};
