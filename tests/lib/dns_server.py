@@ -85,6 +85,13 @@ class Server:
         with self.lock:
             return list(self.questions)
 
+    def settle(self):
+        """Waits until no more questions come."""
+        count = -1
+        while len(self.log()) != count:
+            count = len(self.log())
+            time.sleep(0.15)
+
     def asked(self, name, kind="TXT"):
         """How often, whichever way it came."""
         wanted = (to_text(to_name(name)), kind)

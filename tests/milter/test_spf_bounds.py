@@ -129,7 +129,7 @@ class Case:
         start = time.monotonic()
         o = d.send(message, f"<a@{domain}>", client=client, helo=helo)
         self.seconds = time.monotonic() - start
-        settle(s)
+        s.settle()
         found = Authres(o.fields("Authentication-Results")[0])
         self.spf = [r for r in found.all("spf") if r.prop("smtp.mailfrom")][0]
         self.policies = {n for n in s.names("TXT") - Case.earlier
@@ -140,14 +140,6 @@ class Case:
     @property
     def result(self):
         return self.spf.result, self.spf.reason
-
-
-def settle(s):
-    """Until no more questions come."""
-    count = -1
-    while len(s.log()) != count:
-        count = len(s.log())
-        time.sleep(0.15)
 
 
 def is_(t, case, result, reason, name):
