@@ -78,11 +78,11 @@ def zone_of(key):
 
     zone = spf(deep("b", "x.lone")) + keys(signer("e", "x.lone"))
     zone += dmarc("x.all", "p=reject") + spf(deep("b", "x.all"))
-    zone += dmarc("b.x.all", "p=none; psd=n")
+    zone += dmarc("b.b.x.all", "p=none; psd=n")
     for n, label in enumerate(SIGNERS):
         zone += keys(signer(label, "x.all"))
         if n < len(SIGNERS) - 1:
-            zone += dmarc(f"{label}.x.all", "p=none; psd=n")
+            zone += dmarc(f"{label}.{label}.x.all", "p=none; psd=n")
     for top in ("other", "failed", "same", "strict", "first"):
         zone += dmarc(f"x.{top}", "p=reject" + (
             "; aspf=s; adkim=s" if top == "strict" else ""))
@@ -161,7 +161,7 @@ def test_all(t, d, s, key):
     t.is_((c.passes("spf"), c.passes("dkim")), (1, len(signers)),
           "all at once: SPF and every signature passes", c.found.results)
     t.is_(c.dmarc.result, "pass", "all at once: the last is aligned", c.dmarc)
-    cuts = {f"{label}.x.all" for label in "b" + SIGNERS[:-1]}
+    cuts = {f"{label}.{label}.x.all" for label in "b" + SIGNERS[:-1]}
     walks = [walk(author)] + [walk(w, cuts) for w in [sender] + signers]
     names_are(t, c, union(*walks), "all at once")
     t.is_([len(w) <= WALK for w in walks], [True] * 12,
