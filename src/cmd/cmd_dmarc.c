@@ -21,7 +21,7 @@
 #define NO_POLICY   1 /* exit status */
 #define MAX_WAIT_MS 20000
 #define MAX_QUERIES DMARC_VIEW_QUESTIONS
-#define OUT_MAX	    (4 << 20)
+#define OUT_MAX	    (1 << 20)
 #define TEXT_MAX    4096
 
 struct arguments {
@@ -194,7 +194,10 @@ static int run(struct arena *a, const struct arguments *o, struct dns *dns,
 	if (o->trace)
 		trace(&v, &out);
 	dns_budget_free(v.budget);
-	if (fputs(strbuf_cstr(&out), stdout) < 0 || fflush(stdout) != 0) {
+	fputs(strbuf_cstr(&out), stdout);
+	if (out.overflow)
+		puts("... (cut here)");
+	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr,
 			"mailseal dmarc: cannot write standard output\n");
 		return EX_IOERR;

@@ -97,7 +97,6 @@ static void hint_between(struct dmarc_view *v, struct strbuf *b)
 	for (size_t i = 0; i < v->walk.n && !v->walk.tempfail; i++) {
 		const struct dmarc_node *node = &v->walk.v[i];
 		if (node == v->node || node->record.psd != DMARC_PSD_U ||
-		    strcmp(node->name, v->domain) == 0 ||
 		    strcmp(node->name, v->walk.org) == 0)
 			continue;
 		strbuf_printf(b,
@@ -182,15 +181,14 @@ static void weaker(const struct dmarc_view *v, const char *tag,
 static void hint_weak(struct dmarc_view *v, struct strbuf *b)
 {
 	const struct dmarc_record *r = &v->result.record;
-	bool of_org = v->walk.org != NULL && v->result.policy_domain != NULL &&
-		      strcmp(v->result.policy_domain, v->walk.org) == 0;
+	const char *at = v->result.policy_domain;
 
 	if (!has_policy(v) || v->walk.tempfail)
 		return;
-	if (of_org) {
+	if (strcmp(at, v->walk.org) == 0) {
 		weaker(v, "sp", r->sp, "", b);
 		weaker(v, "np", r->np, " that do not exist", b);
-	} else if (strcmp(v->result.policy_domain, v->domain) == 0 &&
+	} else if (strcmp(at, v->domain) == 0 &&
 		   (r->sp != DMARC_P_UNSET || r->np != DMARC_P_UNSET)) {
 		strbuf_printf(b,
 			      "  sp and np at _dmarc.%s are not used: the "

@@ -12,7 +12,8 @@
 
 #define TEXT_MAX  4096 /* bytes of a record that are shown */
 #define SHOWN_MAX 100  /* of a text that is no record, and of a URI */
-#define URIS_MAX  10   /* whose host may be asked whether it agrees */
+#define ASKED_MAX 10   /* URIs whose host may be asked whether it agrees */
+#define URIS_MAX  50   /* that are shown */
 
 /* ---- the first line ---- */
 
@@ -360,14 +361,24 @@ static const char *malformation(struct slice uri)
 				       : ", malformed";
 }
 
-static void show_uri(struct dmarc_view *v, struct slice uri, bool may_ask,
-		     struct strbuf *b)
+/* Of another organization than the policy?  What is below the organizational
+ * domain is taken for a part of it. */
+static bool is_foreign(const struct dmarc_view *v, const char *host)
 {
-	const char *host = host_of(v, uri);
 	/* of a PSD's record it is the PSD itself */
 	const char *org = domain_is_under(v->node->name, v->walk.org)
 				  ? v->walk.org
 				  : v->node->name;
+
+	if (v->walk.tempfail && !v->result.by_psl)
+		return false; /* nobody knows */
+	return !domain_is_under(host, org);
+}
+
+static void show_uri(struct dmarc_view *v, struct slice uri, bool may_ask,
+		     struct strbuf *b)
+{
+	const char *host = host_of(v, uri);
 
 	strbuf_adds(b, "    ");
 	strbuf_add_escaped(b, uri, SHOWN_MAX);
@@ -378,15 +389,16 @@ static void show_uri(struct dmarc_view *v, struct slice uri, bool may_ask,
 			       "only");
 	else if (host == NULL)
 		strbuf_adds(b, ", no address");
-	else if (may_ask && !domain_is_under(host, org))
+	else if (is_foreign(v, host) && may_ask)
 		show_agreement(v, host, b);
+	else if (is_foreign(v, host))
+		strbuf_printf(b, ", whether %s agrees was not asked", host);
 	strbuf_addc(b, '\n');
 }
 
 static void show_uris(struct dmarc_view *v, const char *what, struct slice list,
 		      struct strbuf *b)
 {
-	bool known = !v->walk.tempfail || v->result.by_psl;
 	struct slice uri;
 	unsigned n = 0;
 
@@ -397,8 +409,12 @@ static void show_uris(struct dmarc_view *v, const char *what, struct slice list,
 	}
 	strbuf_addc(b, '\n');
 	do {
-		show_uri(v, uri, known && n++ < URIS_MAX, b);
+		if (n < URIS_MAX)
+			show_uri(v, uri, n < ASKED_MAX, b);
+		n++;
 	} while (dmarc_text_uri(&list, &uri));
+	if (n > URIS_MAX)
+		strbuf_printf(b, "    ... and %u more\n", n - URIS_MAX);
 }
 
 static void show_reports(struct dmarc_view *v, struct strbuf *b)
@@ -415,8 +431,7 @@ static void show_list(const struct dmarc_view *v, struct strbuf *b)
 	const struct dmarc_result *l = &v->list;
 
 	strbuf_adds(b, "\nBy the public suffix list, as RFC 7489 had it:\n");
-	strbuf_printf(b, "  organizational domain %s\n",
-		      l->org_domain != NULL ? l->org_domain : "unknown");
+	strbuf_printf(b, "  organizational domain %s\n", v->list_org);
 	if (l->status == DMARC_STATUS_TEMPERROR)
 		strbuf_adds(b, "  policy unknown: a look-up failed\n");
 	else if (l->policy_domain == NULL)

@@ -6,6 +6,7 @@
  */
 #include "cmd/dmarc_text.h"
 
+#define TAGS_MAX  50
 #define SHOWN_MAX 60 /* bytes of a value: the whole record stands above */
 
 struct meaning {
@@ -240,14 +241,19 @@ void dmarc_text_tags(struct strbuf *b, struct slice record)
 {
 	struct slice rest = record, ruf = {NULL, 0}, value;
 	bool has_ruf = dmarc_text_tag(record, "ruf", &ruf) && ruf.n > 0;
-	unsigned seen = 0;
+	unsigned seen = 0, n = 0;
 
 	slice_cut(&rest, ';'); /* the version */
 	while (rest.p != NULL) {
 		struct slice name = cut_tag(&rest, &value);
-		if (name.n > 0 || value.p != NULL)
+		if (name.n == 0 && value.p == NULL)
+			continue;
+		if (n < TAGS_MAX)
 			add_tag(b, name, value, &seen, has_ruf);
+		n++;
 	}
+	if (n > TAGS_MAX)
+		strbuf_printf(b, "  ... and %u more\n", n - TAGS_MAX);
 }
 
 /* ---- texts that are no record ---- */

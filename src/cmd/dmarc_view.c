@@ -117,6 +117,7 @@ static void compare(struct dmarc_view *v)
 	const char *names[2];
 
 	find_by_list(v, &w, names);
+	v->list_org = w.org;
 	evaluate(v, DMARC_DISCOVERY_PSL, &v->list);
 	evaluate(v, DMARC_DISCOVERY_COMPARE, &both);
 	v->differs = both.difference != NULL;

@@ -23,8 +23,10 @@ struct dmarc_view {
 	/* The evaluation of a message without any identifier that passed:
 	 * what its author domain wants done. */
 	struct dmarc_result result;
-	struct dmarc_result list; /* DMARC_DISCOVERY_COMPARE: by the list */
-	bool differs;		  /* DMARC_DISCOVERY_COMPARE */
+	/* DMARC_DISCOVERY_COMPARE: what the list gives */
+	struct dmarc_result list;
+	const char *list_org;
+	bool differs;
 
 	/* the questions in order, each once */
 	struct {

@@ -33,6 +33,7 @@ _dmarc.two.example.com TXT "v=DMARC1; p=none"
 _dmarc.two.example.com TXT "v=DMARC1; p=reject"
 mail.example.com A 192.0.2.1
 _dmarc.bank.example TXT "v=DMARC1; p=quarantine; sp=reject; psd=y"
+_dmarc.registry.example TXT "v=DMARC1; p=reject; psd=y; rua=mailto:a@registry.example"
 _dmarc.x.bank.example TXT "v=DMARC1; p=none"
 _dmarc.b.c.bank.example TXT "v=DMARC1; p=none"
 _dmarc.np.example TXT "v=DMARC1;p=reject;np=quarantine;sp=none"
@@ -44,8 +45,11 @@ host.nosp.example AAAA 2001:db8::1
 _dmarc.pair.example TXT "v=DMARC1; p=none"
 _dmarc.pair.example TXT "v=DMARC1; p=reject"
 _dmarc.slow.example TXT !TIMEOUT
-_dmarc.own.slow.example TXT "v=DMARC1; p=reject; adkim=s"
-_dmarc.eight.example TXT "v=DMARC1; p=none"
+_dmarc.own.slow.example TXT "v=DMARC1; p=reject; sp=none; adkim=s; rua=mailto:a@other.example"
+_dmarc.mid.slow.example TXT "v=DMARC1; p=reject"
+_dmarc.n.slow.example TXT "v=DMARC1; p=none; psd=n"
+_dmarc.full.example TXT "v=DMARC1; p=reject; sp=reject; np=reject; rua=,mailto:a@full.example,mailto:b@full.example?subject=x,,"
+_dmarc.many.example TXT "v=DMARC1; p=reject; rua=mailto:a@1.test,mailto:a@2.test,mailto:a@3.test,mailto:a@4.test,mailto:a@5.test,mailto:a@6.test,mailto:a@7.test,mailto:a@8.test,mailto:a@9.test,mailto:a@10.test,mailto:a@11.test,mailto:a@many.example"
 _dmarc.h8.a.b.c.d.e.f.long.example TXT "v=DMARC1; p=reject"
 _dmarc.test.example TXT "v=DMARC1; p=reject; sp=none; t=y; rua=mailto:a@test.example"
 _dmarc.bad.example TXT "v=DMARC1; p=rejected"
@@ -54,6 +58,7 @@ _dmarc.nop.example TXT "v=DMARC1; rua=nobody@nop.example"
 _dmarc.noprua.example TXT "v=DMARC1; rua=mailto:nobody@noprua.example"
 _dmarc.case.example TXT "v=dmarc1; p=reject"
 _dmarc.quote.example TXT "\"v=DMARC1; p=reject\""
+_dmarc.apostrophe.example TXT "'v=DMARC1; p=reject'"
 _dmarc.space.example TXT " v=DMARC1; p=reject"
 _dmarc.semi.example TXT "v=DMARC1 p=reject"
 _dmarc.order.example TXT "p=reject; v=DMARC1"
@@ -387,6 +392,28 @@ server failure)
     mailto:nobody, no address
   failure reports (ruf): nowhere
 """),
+    ("4.7, empty URIs", "full.example", """
+  aggregate reports (rua):
+    mailto:a@full.example
+    mailto:b@full.example?subject=x
+  failure"""),
+    ("RFC 9990 4, of a PSD", "a.registry.example", """
+  aggregate reports (rua):
+    mailto:a@registry.example
+  failure"""),
+    ("RFC 9990 4, the organization is unknown", "own.slow.example", """
+  aggregate reports (rua):
+    mailto:a@other.example
+  failure"""),
+    ("RFC 9990 4, only so many are asked", "many.example", """
+    mailto:a@10.test, not used: 10.test does not agree with v=DMARC1 at \
+many.example._report._dmarc.10.test
+    mailto:a@11.test, whether 11.test agrees was not asked
+    mailto:a@many.example
+"""),
+    ("5.3.6, a record before the failure", "a.mid.slow.example", """
+  _dmarc.mid.slow.example: a record, not used: a look-up failed
+  _dmarc.slow.example: temporary failure"""),
     ("4.7, v=", "case.example", """
   _dmarc.case.example: no record (1 other text)
     not a record, because upper and lower case count in v=DMARC1: v=dmarc1; \
@@ -400,6 +427,10 @@ semicolon
     ("4.7, v=", "quote.example", """
     not a record, because it begins with a quotation mark: \
 "v=DMARC1; p=reject"
+"""),
+    ("4.7, v=", "apostrophe.example", """
+    not a record, because it begins with a quotation mark: 'v=DMARC1; \
+p=reject'
 """),
     ("4.7, v=", "space.example", """
     not a record, because it begins with a space:  v=DMARC1; p=reject
@@ -436,6 +467,28 @@ rua=mailto:postmaster@nobody.example
   x\x00y=\x0a: ignored: unknown tag
   rua=mailto:\x1b[2J: aggregate reports: 1 URI, 1 of them malformed
 """),
+)
+
+# Domain, the first words of each hint, in order: there are no others.
+HINTS = (
+    ("mail.example.com", ["p=none: nothing", "sp and np at"]),
+    ("a.two.example.com", ["Keep one record at _dmarc.two.example.com:",
+                           "sp=quarantine asks for less"]),
+    ("unit.example.com", []),
+    ("full.example", []),
+    ("a.full.example", []),
+    ("com", []),
+    ("pair.example", ["Keep one record at _dmarc.pair.example:"]),
+    ("case.example", ["Mend the text at _dmarc.case.example:"]),
+    ("x.bank.example", ["p=none: nothing", "No usable rua"]),
+    ("a.b.c.bank.example", ["The record at _dmarc.b.c.bank.example is for",
+                            "The policy is that of the public suffix"]),
+    ("slow.example", []),
+    ("a.mid.slow.example", []),
+    ("own.slow.example", []),
+    ("bad.example", ["Mend the record at _dmarc.bad.example:"]),
+    ("badrua.example", ["Mend the record at _dmarc.badrua.example:"]),
+    ("test.example", ["t=y: take it out", "sp=none asks for less"]),
 )
 
 # Arguments, exit status, what the one line on standard error says.
@@ -505,10 +558,38 @@ def parts(t, zone):
         t.has(out, part, f"RFC 9989 {section}: {domain}", err)
         t.ok(all(c == "\n" or " " <= c <= "~" for c in out),
              "nothing but printable text")
-    _, out, _ = run("unit.example.com", "--zone", zone)
-    t.hasnt(out, "Hints", "nothing to say about a good record")
-    _, out, _ = run("com", "--zone", zone)
-    t.hasnt(out, "Hints", "nor to a registry without one")
+
+
+def hints(t, zone):
+    for domain, wanted in HINTS:
+        _, out, _ = run(domain, "--zone", zone)
+        _, _, text = out.partition("\nHints:\n")
+        lines = text.splitlines()
+        t.ok(len(lines) == len(wanted) and
+             all(line.startswith("  " + w)
+                 for line, w in zip(lines, wanted)),
+             f"hints: {domain}", out)
+        t.is_("\nHints" in out, bool(wanted), "no empty section")
+
+
+def large(t, work):
+    """Answers as long as they can be: what is shown has an end."""
+    record = '_dmarc.large.example TXT "v=DMARC1;p=none;{}"\n'
+    mistakes = '_dmarc.{}example TXT "dmarc1"\n'
+    for name, text, wanted, end in (
+            ("URIs", record.format("rua=" + "a," * 30000), FOUND,
+             "    ... and 29950 more\n"),
+            ("tags", record.format("x;" * 30000), FOUND,
+             "  ... and 29951 more\n"),
+            ("texts", mistakes.format("large.") * 10000 +
+             mistakes.format("") * 10000, NO_POLICY, "\n... (cut here)\n")):
+        zone = os.path.join(work, "large")
+        with open(zone, "w", encoding="ascii") as f:
+            f.write(text)
+        status, out, err = run("large.example --trace --zone", zone)
+        t.is_((status, err), (wanted, ""), f"many {name}")
+        t.ok(end in out, "and it says that there are more", out[-500:])
+        t.ok(len(out) < 1100000, "a limit", len(out))
 
 
 def verdict(domain, zone):
@@ -596,6 +677,11 @@ def suffix_list(t, zone, work):
     t.has(out, "  policy unknown: a look-up failed\n",
           "compare: a failure is no difference")
     t.hasnt(out, "tree walk\n", "and not the same either")
+    _, out, _ = run(f"a.n.slow.example {both}")
+    t.has(out, "a.n.slow.example: none ", "compare: the walk ended in time")
+    t.has(out, "\n  organizational domain slow.example\n"
+          "  policy unknown: a look-up failed\n", "compare: the list failed")
+    t.hasnt(out, "tree walk\n", "neither different nor the same")
     _, out, _ = run(f"nobody.example {both}")
     t.has(out, "  organizational domain nobody.example\n  no policy\n"
           "  the same as by the tree walk\n", "compare: no policy")
@@ -663,11 +749,14 @@ def main():
         zone = os.path.join(work, "zone")
         with open(zone, "w", encoding="ascii") as f:
             f.write(ZONE)
-        for group in (policies, parts, same_as_verify, questions, full_disk):
+        for group in (policies, parts, hints, same_as_verify, questions,
+                      full_disk):
             with t.group(group.__name__):
                 group(t, zone)
         with t.group("suffix_list"):
             suffix_list(t, zone, work)
+        with t.group("large"):
+            large(t, work)
         with t.group("refusals"):
             refusals(t)
         with t.group("servers"):
