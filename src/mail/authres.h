@@ -4,7 +4,7 @@
  * Writer: any value re-parses to itself or is dropped byte by byte (AR-11):
  * controls and non-ASCII bytes are removed, lengths are bounded.  A property
  * is left out where that could make another identity of it: when it is too
- * long, or an address whose domain holds such bytes.
+ * long, or an address that holds such bytes.
  */
 #ifndef MAILSEAL_MAIL_AUTHRES_H
 #define MAILSEAL_MAIL_AUTHRES_H

@@ -337,6 +337,9 @@ static bool take_rest(struct reader *r, struct authres_resinfo *info)
 		if (first && !peek(r, '.') && slice_is_ci(word, "reason")) {
 			if (!take_equals(r) || !take_value(r, &info->reason))
 				return false;
+			/* Between properties it may be missing. */
+			if (!skip_cfws(r) && !at_end(r) && !peek(r, ';'))
+				return fail(r);
 		} else if (!take_prop(r, word, info)) {
 			return false;
 		}

@@ -12,7 +12,8 @@
 
 #include "mail/authres_syntax.h"
 
-#define LINE_COLUMNS 78
+/* RFC 5322 2.1.1: 78, one of them for a ";" after the last word. */
+#define LINE_COLUMNS 77
 #define TAB_COLUMNS  8
 /* What stands before the value on the first line. */
 #define NAME_COLUMNS (sizeof("Authentication-Results: ") - 1)
@@ -62,16 +63,12 @@ static void add_value(struct strbuf *b, struct slice s)
 }
 
 /* Would cleaning make another identity of this one?  What is cut off or taken
- * out of a domain can leave somebody else's (AR-6). */
+ * out of an address can leave somebody else's (AR-6). */
 static bool misleading(struct slice raw, struct slice text)
 {
-	struct slice domain =
-		slice_from(raw, (size_t)(slice_rchr(raw, '@') + 1));
-
 	if (text.n == AUTHRES_MAX_VALUE && raw.n > text.n)
 		return true;
-	return domain.n < raw.n && text.n < raw.n &&
-	       !all(domain, authres_domain_byte);
+	return text.n < raw.n && slice_chr(raw, '@') >= 0;
 }
 
 /* RFC 8601 2.2: [[local-part] "@"] domain-name stands without quotes around
