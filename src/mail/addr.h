@@ -31,8 +31,10 @@ struct addr_authors {
 
 /*
  * Parses one address-list value (From, Sender), folds as CRLF.  The obsolete
- * forms of RFC 5322 4.4 are accepted, except for CFWS inside of a domain.
- * An address literal is malformed: it names no author domain.
+ * forms of RFC 5322 4.4 are accepted, except for CFWS inside of a domain and
+ * commas at the ends of a route.  An address literal is malformed: it names no
+ * author domain.  So is any text with characters that reorder what is shown
+ * (U+202A to U+202E, U+2066 to U+2069), in display names and comments too.
  */
 void addr_list_parse(struct arena *a, struct slice value,
 		     struct addr_authors *ret);

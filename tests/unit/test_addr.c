@@ -260,6 +260,7 @@ static void test_malformed(void **state)
 		{"<@a.com:>", BAD, 0},
 		{"<@a.com:@b.com:c@d.com>", BAD, 0},
 		{"@a.com:c@d.com", BAD, 0},
+		{"<,@a.com:c@d.com>", BAD, 0},
 	};
 
 	(void)state;
@@ -307,6 +308,130 @@ static void test_eight_bit_and_controls(void **state)
 	assert_string_equal(domains_text(a, &got), BAD);
 	free(unconst(nul.p));
 	arena_free(a);
+}
+
+/* HP-9: IDNA2008 by UTS46, not transitional */
+static void test_international_domains(void **state)
+{
+	static const struct list_case cases[] = {
+		{"a@fa\xc3\x9f.de", "xn--fa-hia.de", 1},
+		{"a@FASS.de, b@fa\xc3\x9f.de", "fass.de,xn--fa-hia.de", 2},
+		/* one domain in two spellings */
+		{"a@B\xc3\x9c"
+		 "CHER.example, b@xn--BCHER-kva.example.",
+		 "xn--bcher-kva.example", 2},
+		/* Latin and Cyrillic in one label: another domain (W12) */
+		{"a@p\xd0\xb0ypal.com, b@paypal.com",
+		 "xn--pypal-4ve.com,paypal.com", 2},
+		/* the dots of UTS46: U+FF0E, U+3002 */
+		{"a@legit\xef\xbc\x8e"
+		 "com",
+		 "legit.com", 1},
+		{"a@legit\xe3\x80\x82"
+		 "com",
+		 "legit.com", 1},
+		{"a@\xef\xbc\x8elegit.com", BAD, 0},
+		/* no U-labels: U+2603, a combining mark first, "--" */
+		{"a@\xe2\x98\x83.com", BAD, 0},
+		{"a@\xcc\x81legit.com", BAD, 0},
+		{"a@ab--\xc3\xbc.com", BAD, 0},
+		/* Hebrew and Latin in one label (RFC 5893 2) */
+		{"a@\xd7\x90z.com", BAD, 0},
+		{"a@\xd7\x90.com", "xn--4db.com", 1},
+		/* 64 bytes as A-label */
+		{"a@\xc3\xbc"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 ".com",
+		 BAD, 0},
+	};
+
+	(void)state;
+	RUN_LIST(cases);
+}
+
+/* `place` with `character` for the "$" in it. */
+static void check_malformed_at(const char *place, const char *character)
+{
+	struct arena *a = arena_new();
+	struct addr_authors got;
+	struct strbuf b;
+
+	strbuf_init(&b, a, 100);
+	for (; *place != '\0'; place++)
+		if (*place == '$')
+			strbuf_adds(&b, character);
+		else
+			strbuf_addc(&b, *place);
+	addr_list_parse(a, strbuf_slice(&b), &got);
+	if (!got.malformed)
+		fail_msg("accepted: %s", strbuf_cstr(&b));
+	arena_free(a);
+}
+
+/* HP-8: wherever a reader might see the end of a domain, or nothing */
+static void test_unseen_characters_in_a_domain(void **state)
+{
+	static const char *const places[] = {
+		"a@legit.com$",		"a@$legit.com",
+		"a@legit$.com",		"a@legit.$com",
+		"<a@legit.com$>",	"a@legit.com$.attack.com",
+		"a@legit.com$<b@c.de>", "g:a@legit.com$;",
+	};
+	static const char *const others[] = {
+		"\xe3\x80\x80" /* U+3000 */, "\xef\xbb\xbf" /* U+FEFF */,
+		"\xe2\x80\xae" /* U+202E */, "\xe2\x80\xaf" /* U+202F */,
+		"\xe2\x81\x9f" /* U+205F */, "\xe2\x81\xa0" /* U+2060 */,
+		"\xe1\x9a\x80" /* U+1680 */, "\xc2\xa0" /* U+00A0 */,
+		"\xc2\xad" /* U+00AD */,
+	};
+
+	(void)state;
+	for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+		for (int c = 0x80; c <= 0x8f; c++) { /* U+2000 to U+200F */
+			const char text[] = {'\xe2', '\x80', (char)c, '\0'};
+			check_malformed_at(places[p], text);
+		}
+		for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+			check_malformed_at(places[p], others[i]);
+	}
+}
+
+/* W13, W14: what reorders the text after it is malformed wherever it stands.
+ * The marks of one direction (U+200E, U+200F) reorder nothing but themselves
+ * and belong into names. */
+static void test_direction_overrides(void **state)
+{
+	static const char *const places[] = {
+		"$ <a@b.com>",	"\"x$y\" <a@b.com>", "x ($) <a@b.com>",
+		"$admin@b.com", "ad$min@b.com",	     "\"$\"@b.com",
+		"x$: a@b.com;", "<a@b.com> ($)",     "<a@b$.com>",
+	};
+	static const unsigned char last[][2] = {
+		/* U+202A to U+202E */
+		{0x80, 0xaa},
+		{0x80, 0xab},
+		{0x80, 0xac},
+		{0x80, 0xad},
+		{0x80, 0xae},
+		/* U+2066 to U+2069 */
+		{0x81, 0xa6},
+		{0x81, 0xa7},
+		{0x81, 0xa8},
+		{0x81, 0xa9},
+	};
+	static const struct list_case marks[] = {
+		{"\xd7\x90\xe2\x80\x8f! \xe2\x80\x8e <a@b.com>", "b.com", 1},
+	};
+
+	(void)state;
+	for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+		for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+			const char text[] = {'\xe2', (char)last[i][0],
+					     (char)last[i][1], '\0'};
+			check_malformed_at(places[p], text);
+		}
+	}
+	RUN_LIST(marks);
 }
 
 static void test_parts_of_a_mailbox(void **state)
@@ -627,6 +752,9 @@ int main(void)
 		cmocka_unit_test(test_attacks),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_eight_bit_and_controls),
+		cmocka_unit_test(test_international_domains),
+		cmocka_unit_test(test_unseen_characters_in_a_domain),
+		cmocka_unit_test(test_direction_overrides),
 		cmocka_unit_test(test_parts_of_a_mailbox),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_every_prefix_and_byte),
