@@ -178,6 +178,17 @@ static void weaker(const struct dmarc_view *v, const char *tag,
 			      which);
 }
 
+/* RFC 9989 4.10.1: names below have another organizational domain. */
+static void idle(const struct dmarc_view *v, const char *tag,
+		 enum dmarc_policy value, struct strbuf *b)
+{
+	if (value != DMARC_P_UNSET)
+		strbuf_printf(b,
+			      "  %s at _dmarc.%s is not used: the "
+			      "organizational domain of names below is %s\n",
+			      tag, v->domain, v->walk.org);
+}
+
 static void hint_weak(struct dmarc_view *v, struct strbuf *b)
 {
 	const struct dmarc_record *r = &v->result.record;
@@ -188,13 +199,9 @@ static void hint_weak(struct dmarc_view *v, struct strbuf *b)
 	if (strcmp(at, v->walk.org) == 0) {
 		weaker(v, "sp", r->sp, "", b);
 		weaker(v, "np", r->np, " that do not exist", b);
-	} else if (strcmp(at, v->domain) == 0 &&
-		   (r->sp != DMARC_P_UNSET || r->np != DMARC_P_UNSET)) {
-		strbuf_printf(b,
-			      "  sp and np at _dmarc.%s are not used: the "
-			      "organizational domain of names below is "
-			      "%s\n",
-			      v->domain, v->walk.org);
+	} else if (strcmp(at, v->domain) == 0) {
+		idle(v, "sp", r->sp, b);
+		idle(v, "np", r->np, b);
 	}
 }
 
