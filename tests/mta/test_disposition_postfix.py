@@ -21,7 +21,12 @@ _dmarc.quarantine.test TXT "v=DMARC1; p=quarantine"
 _dmarc.none.test TXT "v=DMARC1; p=none"
 _dmarc.slow.test TXT !TIMEOUT
 _dmarc.broken.test TXT !SERVFAIL
+spf-slow.test TXT !TIMEOUT
+_dmarc.spf-slow.test TXT "v=DMARC1; p=reject"
+spf-broken.test TXT !SERVFAIL
+_dmarc.spf-broken.test TXT "v=DMARC1; p=reject"
 """
+TEMPORARY = ("slow.test", "broken.test", "spf-slow.test", "spf-broken.test")
 OUTSIDE = "NAME=[UNAVAILABLE] ADDR=203.0.113.66 PORT=2525"
 RIGHT = "NAME=mx.reject.test ADDR=192.0.2.10 PORT=2525"
 TRUSTED = "NAME=mx1.mta.test ADDR=198.51.100.25 PORT=2525"
@@ -92,8 +97,8 @@ class Run:
         self.t.is_(m and m.all(TAG), [], "a pass: delivered untouched")
         m = self.delivered("none.test", "monitored")
         self.t.is_(m.all(TAG), [], "p=none changes nothing (RFC 9989 5.4)")
-        for domain in ("slow.test", "broken.test"):
-            m = self.delivered(domain, domain)
+        for domain in TEMPORARY:  # RFC 9989 5.3.6
+            m = self.delivered(domain, domain, sender=f"x@{domain}")
             self.t.is_((Authres(m.fields[0][1]).result("dmarc"), m.all(TAG)),
                        ("temperror", []), f"{domain}: not held against it")
         m = self.delivered("reject.test", "own", xclient=None)
