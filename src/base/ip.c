@@ -144,3 +144,10 @@ bool ip_net_has(const struct ip_net *net, const struct ip *ip)
 {
 	return ip_prefix_equal(&net->addr, ip, net->bits);
 }
+
+bool ip_is_loopback(const struct ip *ip)
+{
+	static const struct ip six = {IP_V6, {[15] = 1}};
+
+	return ip->family == IP_V4 ? ip->b[0] == 127 : ip_equal(ip, &six);
+}

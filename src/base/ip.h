@@ -36,6 +36,8 @@ struct ip ip_from_bytes(const void *p, unsigned n);
 /* Canonical text (RFC 5952) into `buf`; "" for IP_NONE.  Returns buf. */
 const char *ip_format(const struct ip *ip, char buf[IP_TEXT_MAX]);
 bool ip_equal(const struct ip *a, const struct ip *b);
+/* 127.0.0.0/8 (RFC 1122 3.2.1.3) or ::1. */
+bool ip_is_loopback(const struct ip *ip);
 /* "10.0.0.0/8", "::1", "2001:db8::/32"; host bits must be zero. */
 bool ip_net_parse(struct slice s, struct ip_net *ret);
 bool ip_net_has(const struct ip_net *net, const struct ip *ip);

@@ -131,6 +131,7 @@ struct config {
 	struct config_listener *listeners;
 	struct {
 		int64_t signature_lifetime; /* seconds, x=; 0: none */
+		int64_t sign_reinjected;    /* boolean */
 		const char *key_table;	    /* file, or "" */
 		int64_t key_cache;	    /* keys of the table in memory */
 		size_t ndomains;

@@ -120,6 +120,9 @@ const struct config_option config_options[] = {
 	{"listeners", OPTION_LISTENERS, 0, "( )", 0, 0, NULL,
 	 "direction by {daemon_name}: ( { name; direction; }, ... )"},
 
+	{"outbound.sign_reinjected", OPTION_BOOLEAN,
+	 AT(outbound.sign_reinjected), "false", 0, 0, NULL,
+	 "sign mail of this host that has a Received field"},
 	{"outbound.signature_lifetime", OPTION_INTEGER,
 	 AT(outbound.signature_lifetime), "1209600", 0, 31536000, NULL,
 	 "seconds after which our signatures expire (x=); 0: never"},

@@ -119,13 +119,20 @@ bool policy_over_limit(const struct field_list *fields);
  * submission. */
 bool policy_trusted(const struct eval_env *env,
 		    const struct client_facts *client);
-/* Which way does the message go?  `forced`: the listener's direction or -1;
- * *why names the rule that decided (a constant). */
-enum mail_direction policy_direction(int forced, const struct ip_net *sign,
-				     size_t nsign,
+struct direction_options {
+	int forced; /* the listener's direction or -1 */
+	const struct ip_net *sign;
+	size_t nsign;
+	bool sign_reinjected;
+};
+
+/* Which way does the message go?  `received`: its header has a Received field,
+ * so it came from elsewhere (the MTA's own is not among those that a milter
+ * sees).  *why names the rule that decided (a constant). */
+enum mail_direction policy_direction(const struct direction_options *o,
 				     const struct client_facts *client,
 				     const struct envelope_facts *envelope,
-				     const char **why);
+				     bool received, const char **why);
 /* The domain whose keys sign: the one author domain; NULL and *why when the
  * authors are malformed, none, or of several domains (DK-55). */
 const char *policy_signing_domain(const struct addr_authors *authors,

@@ -3,7 +3,8 @@
  *
  * Direction: the listener first, then the login, then the client's network;
  * mail from loopback is not outbound by itself, since content filters re-inject
- * inbound mail from there.
+ * inbound mail from there; what has a Received field is never taken for mail
+ * that began on this host.
  *
  * Disposition: first what is asked for, then how much of it is applied.  Mail
  * that nobody may judge by its address (local submission, our own servers) is
@@ -232,32 +233,37 @@ void policy_decide(struct arena *a, const struct policy_options *o,
 	}
 }
 
-enum mail_direction policy_direction(int forced, const struct ip_net *sign,
-				     size_t nsign,
+/* A content filter or a forwarder of this host hands in what came from outside:
+ * that it claims to be from a domain of ours gives it no right to a signature.
+ */
+static bool is_reinjected(const struct client_facts *client, bool received)
+{
+	return received && (client->local || ip_is_loopback(&client->addr));
+}
+
+enum mail_direction policy_direction(const struct direction_options *o,
 				     const struct client_facts *client,
 				     const struct envelope_facts *envelope,
-				     const char **why)
+				     bool received, const char **why)
 {
-	if (forced >= 0) {
+	if (o->forced >= 0) {
 		*why = "listener";
-		return (enum mail_direction)forced;
+		return (enum mail_direction)o->forced;
 	}
 	if (envelope->login.n > 0) {
 		*why = "login";
 		return MAIL_OUTBOUND;
 	}
-	if (client->local) {
-		*why = "local-submission";
-		return MAIL_OUTBOUND;
+	if (!client->local && !in_nets(o->sign, o->nsign, &client->addr)) {
+		*why = "default";
+		return MAIL_INBOUND;
 	}
-	for (size_t i = 0; i < nsign; i++) {
-		if (ip_net_has(&sign[i], &client->addr)) {
-			*why = "networks.sign";
-			return MAIL_OUTBOUND;
-		}
+	if (!o->sign_reinjected && is_reinjected(client, received)) {
+		*why = "re-injected";
+		return MAIL_INBOUND;
 	}
-	*why = "default";
-	return MAIL_INBOUND;
+	*why = client->local ? "local-submission" : "networks.sign";
+	return MAIL_OUTBOUND;
 }
 
 const char *policy_signing_domain(const struct addr_authors *authors,

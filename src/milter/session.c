@@ -219,14 +219,21 @@ static void open_signer(struct session *s)
 
 void session_end_of_header(struct session *s)
 {
+	struct direction_options o;
+
 	need_message(s);
 	if (s->header_ended)
 		return;
 	s->header_ended = true;
-	s->direction =
-		policy_direction(s->forced, s->app->config->networks.sign.v,
-				 s->app->config->networks.sign.n,
-				 &s->msg_client, &s->envelope, &s->why);
+	o = (struct direction_options){
+		.forced = s->forced,
+		.sign = s->app->config->networks.sign.v,
+		.nsign = s->app->config->networks.sign.n,
+		.sign_reinjected = s->app->config->outbound.sign_reinjected,
+	};
+	s->direction = policy_direction(&o, &s->msg_client, &s->envelope,
+					field_count(&s->fields, "Received") > 0,
+					&s->why);
 	switch (s->direction) {
 	case MAIL_INBOUND:
 		s->evaluation =
@@ -314,13 +321,15 @@ static void finish_inbound(struct session *s, int64_t now,
 	policy_decide(s->msg, &o, &r, &v);
 	ask(s, &r, &v, ret);
 	app_count(s->app, r.dmarc.status, &v);
-	ret->log = log_line(s, explain_inbound(s->msg, &s->msg_client,
-					       &s->envelope, &r, &v));
+	ret->log =
+		log_line(s, arena_printf(s->msg, "%s direction=inbound(%s)",
+					 explain_inbound(s->msg, &s->msg_client,
+							 &s->envelope, &r, &v),
+					 s->why));
 	if (r.dmarc.difference != NULL)
-		ret->warn = log_line(s,
-				     arena_printf(s->msg,
-						  "dmarc.discovery differs: %s",
-						  r.dmarc.difference));
+		ret->warn = log_line(
+			s, arena_printf(s->msg, "dmarc.discovery differs: %s",
+					r.dmarc.difference));
 	else if (r.second_opinion != NULL)
 		ret->warn = log_line(s, arena_printf(s->msg,
 						     "libopendmarc differs: %s",

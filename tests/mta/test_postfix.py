@@ -17,6 +17,7 @@ _dmarc.example.org TXT "v=DMARC1; p=reject"
 _dmarc.example.com TXT "v=DMARC1; p=reject"
 """
 OUTSIDE = "NAME=[UNAVAILABLE] ADDR=203.0.113.66 PORT=2525"
+HOST = "NAME=localhost ADDR=127.0.0.2 PORT=2525"
 RIGHT = "NAME=mx.example.org ADDR=192.0.2.10 PORT=2525"
 
 
@@ -139,6 +140,26 @@ class Run:
         self.t.is_(m.all("DKIM-Signature"), [], "from outside: not signed")
         self.result(m, "outside", {"dmarc": "fail"})
 
+    def reinjection_by_own_host(self):
+        """The same where the loopback signs: only what began there."""
+        m = self.send(mail("example.com", "own"), "alice@example.com", "own",
+                      xclient=HOST)
+        self.check_signed(m, "networks.sign")
+        came = "Received: from evil.example by mx.mta.test with ESMTP; " \
+               "Tue, 3 Nov 2026 10:00:00 +0000\n"
+        spoof = mail("example.com", "spoof", came)
+        m = self.send(spoof, "alice@example.com", "spoof", xclient=HOST)
+        self.t.is_(m.all("DKIM-Signature"), [], "a spoof that a content filter"
+                   " hands in again: not signed")
+        self.result(m, "spoof", {"dmarc": "fail"})
+        data = mail("example.com", "procmail", came)
+        p = self.p.sendmail(data, "alice@example.com")
+        self.t.is_(p.returncode, 0, "forwarded by sendmail(1)", p.stderr)
+        m = self.p.sink.wait_for("Subject: procmail\r\n")
+        self.t.is_(m.all("DKIM-Signature"), [], "... not signed either")
+        self.t.has(self.d.log(), "direction=inbound(re-injected)",
+                   "the log names the rule")
+
     def long_fields(self):
         for size in (65535, 65536, 102400):
             subject = f"long-{size}"
@@ -208,12 +229,14 @@ def main():
                    "e._domainkey.example.com": ed.record()}
         with Daemon(zone=zone, authserv_id=ID,
                     listeners=[("submission", "outbound")],
+                    sign=("127.0.0.2/32",),
                     domains={"example.com": [("r", rsa.path),
                                              ("e", ed.path)]}) as d, \
                 Postfix(d.address) as p:
             run = Run(t, p, d, rsa, records)
             for test in (run.inbound, run.forged, run.outbound,
-                         run.reinjection, run.long_fields,
+                         run.reinjection, run.reinjection_by_own_host,
+                         run.long_fields,
                          run.first_line_space, run.several, run.outage):
                 with t.group(test.__name__):
                     test()

@@ -15,40 +15,65 @@ static const struct direction_row {
 	const char *client;
 	enum mail_direction want;
 	const char *why;
+	bool received, sign_reinjected;
 } direction_rows[] = {
 	{"listener wins over login", MAIL_INBOUND, "u", false, "192.0.2.1",
-	 MAIL_INBOUND, "listener"},
+	 MAIL_INBOUND, "listener", false, false},
 	{"listener none", MAIL_IGNORED, "u", false, "192.0.2.1", MAIL_IGNORED,
-	 "listener"},
-	{"login", -1, "u", false, "192.0.2.1", MAIL_OUTBOUND, "login"},
-	{"sendmail(1)", -1, "", true, "", MAIL_OUTBOUND, "local-submission"},
+	 "listener", false, false},
+	{"login", -1, "u", false, "192.0.2.1", MAIL_OUTBOUND, "login", false,
+	 false},
+	{"sendmail(1)", -1, "", true, "", MAIL_OUTBOUND, "local-submission",
+	 false, false},
 	{"network", -1, "", false, "198.51.100.7", MAIL_OUTBOUND,
-	 "networks.sign"},
+	 "networks.sign", false, false},
 	{"re-injection from loopback is not outbound", -1, "", false,
-	 "127.0.0.1", MAIL_INBOUND, "default"},
-	{"stranger", -1, "", false, "192.0.2.1", MAIL_INBOUND, "default"},
+	 "127.0.0.1", MAIL_INBOUND, "default", false, false},
+	{"the host's own mail, if its network signs", -1, "", false,
+	 "127.0.0.2", MAIL_OUTBOUND, "networks.sign", false, false},
+	{"but not what came from elsewhere", -1, "", false, "127.0.0.2",
+	 MAIL_INBOUND, "re-injected", true, false},
+	{"nor through sendmail(1)", -1, "", true, "", MAIL_INBOUND,
+	 "re-injected", true, false},
+	{"unless that is wanted", -1, "", false, "127.0.0.2", MAIL_OUTBOUND,
+	 "networks.sign", true, true},
+	{"or it has a login", -1, "u", false, "127.0.0.2", MAIL_OUTBOUND,
+	 "login", true, false},
+	{"or its listener says so", MAIL_OUTBOUND, "", false, "127.0.0.1",
+	 MAIL_OUTBOUND, "listener", true, false},
+	{"or it comes from another host that signs here", -1, "", false,
+	 "198.51.100.7", MAIL_OUTBOUND, "networks.sign", true, false},
+	{"stranger", -1, "", false, "192.0.2.1", MAIL_INBOUND, "default", false,
+	 false},
 	{"unknown address is a stranger", -1, "", false, "", MAIL_INBOUND,
-	 "default"},
+	 "default", false, false},
 };
 
 static void test_direction(void **state)
 {
-	struct ip_net sign;
+	struct ip_net sign[2];
 
 	(void)state;
-	assert_true(ip_net_parse(SLICE("198.51.100.0/24"), &sign));
+	assert_true(ip_net_parse(SLICE("198.51.100.0/24"), &sign[0]));
+	assert_true(ip_net_parse(SLICE("127.0.0.2/32"), &sign[1]));
 	for (size_t i = 0; i < sizeof(direction_rows) / sizeof(*direction_rows);
 	     i++) {
 		const struct direction_row *r = &direction_rows[i];
 		struct client_facts client = {.local = r->local};
 		struct envelope_facts envelope = {.login = slice_of(r->login)};
+		const struct direction_options o = {
+			.forced = r->forced,
+			.sign = sign,
+			.nsign = 2,
+			.sign_reinjected = r->sign_reinjected,
+		};
 		const char *why = NULL;
 
 		if (r->client[0] != '\0')
 			assert_true(
 				ip_parse(slice_of(r->client), &client.addr));
-		assert_int_equal(policy_direction(r->forced, &sign, 1, &client,
-						  &envelope, &why),
+		assert_int_equal(policy_direction(&o, &client, &envelope,
+						  r->received, &why),
 				 r->want);
 		assert_string_equal(why, r->why);
 	}
