@@ -191,13 +191,21 @@ static bool select_policy(struct evaluation *e, struct dmarc_result *ret)
 	return exists != DNS_TEMPFAIL;
 }
 
-/* Alignment and policy under the record that was found. */
-static void judge(struct evaluation *e, const struct dmarc_walk *author,
-		  struct dmarc_result *ret)
+/* One author domain: what was found, then what follows. */
+struct author {
+	const struct dmarc_walk *walk;
+	bool decided;	   /* there is nothing to align */
+	bool policy_known; /* whether the domain exists is known, or no matter
+			    */
+	struct dmarc_result r;
+};
+
+/* Alignment under the record that was found. */
+static void judge(struct evaluation *e, struct author *a)
 {
-	bool spf_uncertain = align_spf(e, author, ret);
-	bool dkim_uncertain = align_dkim(e, author, ret);
-	bool policy_known = select_policy(e, ret);
+	struct dmarc_result *ret = &a->r;
+	bool spf_uncertain = align_spf(e, a->walk, ret);
+	bool dkim_uncertain = align_dkim(e, a->walk, ret);
 
 	/* RFC 9989 5.3.5 and DM-31: one aligned pass is enough */
 	if (ret->spf_aligned || ret->dkim_aligned) {
@@ -206,7 +214,7 @@ static void judge(struct evaluation *e, const struct dmarc_walk *author,
 		ret->status = DMARC_STATUS_TEMPERROR;
 		ret->reason = spf_uncertain ? "SPF or its alignment unknown"
 					    : "DKIM or its alignment unknown";
-	} else if (!policy_known) {
+	} else if (!a->policy_known) {
 		ret->status = DMARC_STATUS_TEMPERROR;
 		ret->reason = "existence of the author domain unknown";
 	} else {
@@ -214,33 +222,37 @@ static void judge(struct evaluation *e, const struct dmarc_walk *author,
 	}
 }
 
-static void evaluate_domain(struct evaluation *e, const char *domain,
-			    struct dmarc_result *ret)
+/* Record and policy. */
+static void discover(struct evaluation *e, const char *domain,
+		     struct author *ret)
 {
 	const struct dmarc_walk *w = walk_of(e, domain);
 	const struct dmarc_node *node = w != NULL ? dmarc_walk_policy(w) : NULL;
+	struct dmarc_result *r = &ret->r;
 
-	*ret = (struct dmarc_result){.author_domain = domain};
+	*ret = (struct author){
+		.walk = w, .decided = true, .r = {.author_domain = domain}};
 	if (w == NULL || (w->tempfail && node == NULL)) {
-		ret->status = DMARC_STATUS_TEMPERROR;
-		ret->reason = "policy look-up failed";
+		r->status = DMARC_STATUS_TEMPERROR;
+		r->reason = "policy look-up failed";
 		return;
 	}
-	ret->org_domain = w->tempfail && e->psl == NULL ? NULL : w->org;
-	ret->duplicates = w->duplicates;
+	r->org_domain = w->tempfail && e->psl == NULL ? NULL : w->org;
+	r->duplicates = w->duplicates;
 	if (node == NULL) {
 		/* RFC 9989 4.10.1: MUST NOT apply DMARC */
-		ret->reason =
+		r->reason =
 			w->duplicates ? "several records at one name" : NULL;
 		return;
 	}
 	if (is_broken(&node->record) && !node->record.has_rua) {
-		ret->reason = "record without a valid policy";
+		r->reason = "record without a valid policy";
 		return;
 	}
-	ret->policy_domain = node->name;
-	ret->record = node->record;
-	judge(e, w, ret);
+	ret->decided = false;
+	r->policy_domain = node->name;
+	r->record = node->record;
+	ret->policy_known = select_policy(e, r);
 }
 
 /* Which of two results decides for a message of several authors? */
@@ -261,23 +273,30 @@ static unsigned weight(const struct dmarc_result *r)
 	return 0;
 }
 
-/* RFC 9989 5.3.1 and 11.5, DM-2. */
+/* RFC 9989 5.3.1 and 11.5, DM-2.  Every policy is looked up before anything is
+ * aligned, which may use up the questions: whoever wrote From chose the other
+ * authors, too. */
 static void evaluate_several(struct evaluation *e, struct dmarc_result *ret)
 {
 	const struct addr_authors *authors = e->in->authors;
-	struct dmarc_result r;
-	bool any_pass = false;
+	struct author v[DMARC_AUTHORS_MAX];
+	bool any_pass = false, too_many = authors->ndomains > DMARC_AUTHORS_MAX;
+	size_t n = too_many ? DMARC_AUTHORS_MAX : authors->ndomains;
 
-	for (size_t i = 0; i < authors->ndomains && i < DMARC_AUTHORS_MAX;
-	     i++) {
-		evaluate_domain(e, authors->domains[i], &r);
-		any_pass = any_pass || r.status == DMARC_STATUS_PASS;
-		if (i == 0 || weight(&r) > weight(ret))
-			*ret = r;
+	for (size_t i = 0; i < n; i++)
+		discover(e, authors->domains[i], &v[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct dmarc_result *r = &v[i].r;
+
+		if (!v[i].decided)
+			judge(e, &v[i]);
+		any_pass = any_pass || r->status == DMARC_STATUS_PASS;
+		if (i == 0 || weight(r) > weight(ret))
+			*ret = *r;
 	}
-	if (authors->ndomains > DMARC_AUTHORS_MAX &&
-	    ret->status != DMARC_STATUS_FAIL) {
-		/* what was not looked at must not count as authenticated */
+	if (too_many && (ret->status != DMARC_STATUS_FAIL ||
+			 ret->policy != DMARC_P_REJECT)) {
+		/* one that was not looked at may ask for more */
 		*ret = (struct dmarc_result){.status = DMARC_STATUS_PERMERROR,
 					     .reason =
 						     "too many author domains"};

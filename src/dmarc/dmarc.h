@@ -141,7 +141,7 @@ struct dmarc_result {
 
 /* RFC 9989 5.3.  Several author domains: DM-2 (each evaluated, at most
  * DMARC_AUTHORS_MAX; pass only if all pass; else the strictest failing
- * policy; more domains without a failure among the first: permerror). */
+ * policy; more domains, and no p=reject failed among the first: permerror). */
 void dmarc_evaluate(struct arena *a, struct dns_budget *b,
 		    const struct dmarc_input *in, struct dmarc_result *ret);
 /* Warms the cache with the names to be asked for each author domain. */

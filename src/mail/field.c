@@ -33,13 +33,15 @@ static bool is_fold(struct slice value, size_t i)
 	return i + 1 < value.n && ascii_iswsp(value.p[i + 1]);
 }
 
-/* HP-7: controls other than TAB and folds; a line end that does not fold
- * would begin another field. */
+/* HP-7: a NUL ends the value for many readers, and a line end that does not
+ * fold would begin another field.  Other controls are obsolete text (RFC 5322
+ * 4.1, ISO-2022-JP has them), which hides nothing; who parses a value knows
+ * what to do with them. */
 static bool value_ok(struct slice value)
 {
 	for (size_t i = 0; i < value.n; i++) {
 		unsigned char c = (unsigned char)value.p[i];
-		if (c >= 0x20 || c == '\t')
+		if (c != '\0' && c != '\r' && c != '\n')
 			continue;
 		if (c == '\r' && i + 1 < value.n && value.p[i + 1] == '\n')
 			continue;

@@ -183,8 +183,7 @@ class Site:
                    f"{self.name}: forged: only foreign fields stay, in order")
 
     def smuggle(self):
-        """No second message leaves the body of the first; where an MTA makes
-        one of it after all, it has a result of its own."""
+        """No second message leaves the body of the first."""
         for n, end in enumerate(ENDS):
             self.smuggle_one(f"{self.name}: {end!r}", f"outer{n}",
                              f"inner{n}", end)
