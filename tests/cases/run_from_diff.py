@@ -214,12 +214,17 @@ def why_accepted(text, domains):
     if bare.domains is not None and same(domains, bare.domains) and \
             not bare.invalid:
         return "same but for a trailing dot (HP-8)"
-    bare = Python(without_last_dots(text.replace("=?", "=")))
+    bare = Python(without_last_dots(re.sub(r"=\?+", "x", text)))
     # HP-5; Python wants white space around an encoded-word, and its content
     # to be good (RFC 2047 5)
     if "=?" in text and bare.domains is not None and not bare.invalid and \
             same(domains, bare.domains):
         return "same when encoded-words are not decoded"
+    # RFC 6532 3.2: U+2000 is an atom's; for Python it is white space
+    bare = Python(without_last_dots(text.replace("\u2000", "u")))
+    if "\u2000" in text and bare.domains is not None and not bare.invalid \
+            and same(domains, bare.domains):
+        return "same where U+2000 is no white space"
     # obs-phrase ("J. Doe", RFC 5322 4.1) and empty groups make it fail
     if bare.domains is None and same(domains, older(without_last_dots(text))):
         return "headerregistry fails, getaddresses says the same"
