@@ -271,9 +271,14 @@ static void test_changed(void **state)
 		 "l= is larger than the body"},
 		/* HP-7 */
 		{{0},
-		 "X: \x01\r\n" FIELDS,
+		 "X: a\rb\r\n" FIELDS,
 		 "hello world\r\n",
 		 "permerror",
+		 NULL},
+		{{0},
+		 "X: \x1b(B\r\n" FIELDS,
+		 "hello world\r\n",
+		 "pass",
 		 NULL},
 	};
 	struct forge *w = *state;
