@@ -15,7 +15,8 @@ static const char list_text[] = "// of the test\n"
 				"*.wild.test\n"
 				"!kept.wild.test\n"
 				"blog.test\n"
-				"bank\n";
+				"bank\n"
+				"公司.cn\n";
 
 static char list_file[] = "/tmp/mailseal-psl-XXXXXX";
 static struct dmarc_psl *list;
@@ -58,6 +59,7 @@ static void test_org(void **state)
 		{"z.a.b.wild.test", "a.b.wild.test"},
 		{"b.wild.test", "b.wild.test"},
 		{"a.kept.wild.test", "kept.wild.test"},
+		{"a.b.xn--55qx5d.cn", "b.xn--55qx5d.cn"},
 		/* RFC 7489 3.2: an unknown last label is a suffix */
 		{"a.b.unlisted", "b.unlisted"},
 		{"localhost", "localhost"},
@@ -142,8 +144,8 @@ static const struct row rows[] = {
 	 "nx.example.com", NULL, FAIL, "example.com", "example.com",
 	 DMARC_P_REJECT, 3, false},
 	{"the look-up fails", "_dmarc.example.com TXT !SERVFAIL\n",
-	 "example.com", "a.example.com", TEMP, NULL, NULL,
-	 DMARC_P_UNSET, 1, false},
+	 "example.com", "a.example.com", TEMP, NULL, NULL, DMARC_P_UNSET, 1,
+	 false},
 };
 
 /* A budget of its own, so that the questions are those of one discovery. */

@@ -64,6 +64,10 @@ static void test_pass(void **state)
 	assert_int_equal(row.spf, SPF_STATUS_SOFTFAIL);
 	assert_true(row.dkim_aligned);
 	assert_false(row.spf_aligned);
+	assert_true(row.tree_walk);
+	r.dmarc.by_psl = true;
+	make(a, &r, "<>", &row);
+	assert_false(row.tree_walk);
 	arena_free(a);
 }
 
