@@ -24,10 +24,11 @@ ALLOWED = {
     "dmarc": "dmarc spf dkim dns mail base",
     "keys": "keys dkim crypto mail base",
     "eval": EVAL,
+    "gate": "gate mail base",
     "report": "report " + EVAL,
     "config": "config dkim crypto dns mail base",
-    "milter": "milter report config " + EVAL,
-    "cmd": "cmd milter report config " + EVAL,
+    "milter": "milter report config gate " + EVAL,
+    "cmd": "cmd milter report config gate " + EVAL,
 }
 FOREIGN = {
     r"libmilter/": "milter/milter.c milter/apply.c milter/milter.h",

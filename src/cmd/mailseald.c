@@ -177,6 +177,16 @@ static void log_dmarc(const struct app *app)
 		 n.would_reject, n.quarantined, n.rejected);
 }
 
+static void log_submission(const struct app *app)
+{
+	struct app_counters n;
+
+	app_counters_get(app, &n);
+	if (app->senders != NULL)
+		log_info("submission: owned=%" PRIu64 " not-owned=%" PRIu64,
+			 n.owned, n.not_owned);
+}
+
 static int serve(struct app *app, const sigset_t *signals, int fd)
 {
 	const struct config *c = app->config;
@@ -206,6 +216,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	log_dns(app);
 	log_keys(app);
 	log_dmarc(app);
+	log_submission(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }
@@ -317,8 +328,8 @@ static int start(const struct options *o, const struct config *c,
 			strbuf_printf(errors, "cannot become a daemon: %s\n",
 				      strerror(errno));
 		else
-			status = run(app, &signals, fd,
-				     strbuf_slice(&warnings));
+			status =
+				run(app, &signals, fd, strbuf_slice(&warnings));
 	}
 	app_free(app);
 	return status;

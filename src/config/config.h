@@ -22,6 +22,14 @@ enum direction {
 	DIRECTION_NONE, /* neither verify nor sign */
 };
 
+#define CONFIG_REPLY_MAX 200 /* bytes of an OPTION_REPLY */
+
+/* Is "alice@example.com" the login "alice"? */
+enum login_realm {
+	LOGIN_REALM_KEEP,
+	LOGIN_REALM_STRIP,
+};
+
 enum on_error {
 	ON_ERROR_ACCEPT,
 	ON_ERROR_TEMPFAIL,
@@ -127,6 +135,15 @@ struct config {
 		int64_t iprev;	      /* boolean */
 		int64_t received_spf; /* boolean */
 	} inbound;
+	struct {
+		const char *sender_table;  /* "": senders are not checked */
+		const char *sender_groups; /* "" : none */
+		int64_t sender_check;	   /* enum submission_mode */
+		int64_t login_realm;	   /* enum login_realm */
+		const char *recipient_delimiter;
+		struct config_strings local_domains;
+		const char *help; /* one line of printable ASCII, or "" */
+	} submission;
 	size_t nlisteners;
 	struct config_listener *listeners;
 	struct {

@@ -16,7 +16,10 @@ static const char *const target_words[] = {"stderr", "syslog", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error",
 					  NULL};
 
-/* In the order of the enums of dmarc/dmarc.h and eval/eval.h. */
+/* In the order of the enums of gate/submission.h, config.h, dmarc/dmarc.h and
+ * eval/eval.h. */
+static const char *const check_words[] = {"monitor", "sign", "reject", NULL};
+static const char *const realm_words[] = {"keep", "strip", NULL};
 static const char *const disposition_words[] = {"monitor", "quarantine",
 						"honor", NULL};
 static const char *const quarantine_words[] = {"tag", "hold", "both", NULL};
@@ -119,6 +122,27 @@ const struct config_option config_options[] = {
 
 	{"listeners", OPTION_LISTENERS, 0, "( )", 0, 0, NULL,
 	 "direction by {daemon_name}: ( { name; direction; }, ... )"},
+
+	{"submission.sender_table", OPTION_PATH, AT(submission.sender_table),
+	 "\"\"", 0, 0, NULL,
+	 "file of \"address logins\" lines: who may send as whom"},
+	{"submission.sender_groups", OPTION_PATH,
+	 AT(submission.sender_groups), "\"\"", 0, 0, NULL,
+	 "file of \"group logins\" lines, for the sender table"},
+	{"submission.sender_check", OPTION_WORD, AT(submission.sender_check),
+	 "\"monitor\"", 0, 0, check_words,
+	 "address of others: monitor, sign (do not sign), or reject"},
+	{"submission.login_realm", OPTION_WORD, AT(submission.login_realm),
+	 "\"keep\"", 0, 0, realm_words,
+	 "logins as given (keep), or without what follows the last @"},
+	{"submission.recipient_delimiter", OPTION_STRING,
+	 AT(submission.recipient_delimiter), "\"\"", 0, 0, NULL,
+	 "characters before an address extension, as in Postfix: \"+\""},
+	{"submission.local_domains", OPTION_DOMAINS,
+	 AT(submission.local_domains), "[ ]", 0, 0, NULL,
+	 "domains for which a user without domain in the table stands"},
+	{"submission.help", OPTION_REPLY, AT(submission.help), "\"\"", 0, 0,
+	 NULL, "whom to ask, at the end of a rejection"},
 
 	{"outbound.sign_reinjected", OPTION_BOOLEAN,
 	 AT(outbound.sign_reinjected), "false", 0, 0, NULL,
@@ -247,6 +271,9 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 		return "an absolute path in double quotes, or \"\"";
 	case OPTION_SOCKET:
 		return "\"unix:/path\", \"inet:port@address\" or \"fd:N\"";
+	case OPTION_REPLY:
+		return "at most 200 printable ASCII characters without \"%\", "
+		       "in double quotes";
 	case OPTION_MODE:
 		return "octal digits in double quotes, like \"0660\"";
 	case OPTION_DOMAIN:
@@ -284,6 +311,7 @@ static const char *type_name(enum option_type type)
 	case OPTION_SOCKET:
 	case OPTION_MODE:
 	case OPTION_DOMAIN:
+	case OPTION_REPLY:
 		return "string";
 	case OPTION_INTEGER:
 		return "integer";

@@ -16,6 +16,7 @@ enum option_type {
 	OPTION_SOCKET, /* listen_open() takes it */
 	OPTION_MODE,   /* octal digits */
 	OPTION_DOMAIN, /* made canonical; "" allowed */
+	OPTION_REPLY,  /* text of an SMTP reply, or "" */
 	/* int64_t */
 	OPTION_INTEGER, /* min to max */
 	OPTION_BOOLEAN, /* 0 or 1 */

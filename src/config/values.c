@@ -59,6 +59,15 @@ static bool is_server(struct slice s)
 	       (s.p == NULL || (slice_u64(s, 65535, &port) && port > 0));
 }
 
+/* libmilter reads "%"; with what we say before it the line stays short. */
+static bool is_reply(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '%')
+			return false;
+	return s.n <= CONFIG_REPLY_MAX;
+}
+
 /* The value of a string option in its final form, or NULL. */
 static const char *string_value(struct loader *l, const struct config_option *o,
 				const char *text)
@@ -75,6 +84,8 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 		good = is_socket(text);
 	else if (o->type == OPTION_MODE)
 		good = is_mode(text);
+	else if (o->type == OPTION_REPLY)
+		good = is_reply(slice_of(text));
 	else if (o->type == OPTION_SERVERS)
 		good = is_server(slice_of(text));
 	return good ? arena_strdup(l->arena, text) : NULL;
@@ -183,6 +194,7 @@ void config_read_value(struct loader *l, const struct config_node *s,
 	case OPTION_SOCKET:
 	case OPTION_MODE:
 	case OPTION_DOMAIN:
+	case OPTION_REPLY:
 		read_string(l, s, o, at);
 		break;
 	case OPTION_INTEGER:

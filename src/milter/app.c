@@ -12,6 +12,7 @@ struct app_tally {
 	atomic_uint_fast64_t by_status[DMARC_STATUS_PERMERROR + 1];
 	atomic_uint_fast64_t would_be[DMARC_P_REJECT + 1];
 	atomic_uint_fast64_t done[DMARC_P_REJECT + 1];
+	atomic_uint_fast64_t owned, not_owned;
 };
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
@@ -78,6 +79,25 @@ static bool load_keys(struct app *app, struct strbuf *errors,
 	return true;
 }
 
+static bool load_senders(struct app *app, struct strbuf *errors,
+			 struct strbuf *warnings)
+{
+	const struct config *c = app->config;
+	struct sender_options o = {
+		.strip_realm = c->submission.login_realm == LOGIN_REALM_STRIP,
+		.delimiter = c->submission.recipient_delimiter,
+		.local_domains = c->submission.local_domains.v,
+		.nlocal_domains = c->submission.local_domains.n,
+	};
+
+	if (c->submission.sender_table[0] == '\0')
+		return true;
+	app->senders = sender_table_load(c->submission.sender_table,
+					 c->submission.sender_groups, &o,
+					 errors, warnings);
+	return app->senders != NULL;
+}
+
 /* The walk alone needs no list. */
 static bool load_suffixes(struct app *app, struct strbuf *errors)
 {
@@ -139,6 +159,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 	};
 	fill_env(&app->env, c);
 	if (!load_suffixes(app, errors) ||
+	    !load_senders(app, errors, warnings) ||
 	    !load_keys(app, errors, warnings)) {
 		app_free(app);
 		return NULL;
@@ -197,6 +218,7 @@ void app_free(struct app *app)
 		dns_free(app->env.dns);
 	keyring_free(app->keyring);
 	dmarc_psl_free(app->suffixes);
+	sender_table_free(app->senders);
 	crypto_keycache_free(app->env.dkim.keycache);
 	free(app->tally);
 	free(app);
@@ -213,6 +235,12 @@ void app_count(const struct app *app, enum dmarc_status status,
 		atomic_fetch_add(&t->would_be[v->would_be], 1);
 }
 
+void app_count_sender(const struct app *app, bool owned)
+{
+	atomic_fetch_add(owned ? &app->tally->owned : &app->tally->not_owned,
+			 1);
+}
+
 void app_counters_get(const struct app *app, struct app_counters *ret)
 {
 	struct app_tally *t = app->tally;
@@ -222,6 +250,8 @@ void app_counters_get(const struct app *app, struct app_counters *ret)
 	ret->would_quarantine = atomic_load(&t->would_be[DMARC_P_QUARANTINE]);
 	ret->would_reject = atomic_load(&t->would_be[DMARC_P_REJECT]);
 	ret->quarantined = atomic_load(&t->done[DMARC_P_QUARANTINE]);
+	ret->owned = atomic_load(&t->owned);
+	ret->not_owned = atomic_load(&t->not_owned);
 	ret->rejected = atomic_load(&t->done[DMARC_P_REJECT]);
 }
 

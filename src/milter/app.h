@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "eval/eval.h"
+#include "gate/submission.h"
 #include "keys/keyring.h"
 
 /* What became of the inbound messages since start. */
@@ -15,11 +16,14 @@ struct app_counters {
 	/* asked for, and not done or not to the full */
 	uint64_t would_quarantine, would_reject;
 	uint64_t quarantined, rejected;
+	/* outbound, of those whose sender was checked */
+	uint64_t owned, not_owned;
 };
 
 struct app {
 	const struct config *config;
 	struct keyring *keyring;
+	struct sender_table *senders; /* NULL: senders are not checked */
 	struct dmarc_psl *suffixes; /* NULL: the tree walk needs none */
 	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
@@ -46,6 +50,8 @@ void app_free(struct app *app);
 /* Counts one inbound message.  Thread-safe. */
 void app_count(const struct app *app, enum dmarc_status status,
 	       const struct verdict *v);
+/* The same for an outbound one whose sender was checked. */
+void app_count_sender(const struct app *app, bool owned);
 void app_counters_get(const struct app *app, struct app_counters *ret);
 
 /* The direction that the listener called `name` forces, or -1. */

@@ -34,6 +34,8 @@ struct session {
 	struct key_choice keys;
 	const char *unsigned_why; /* constant; NULL: will be signed */
 	bool must_sign;
+	bool sender_checked;
+	struct submission_result sender; /* when it was checked */
 	int64_t started_ms;
 };
 
@@ -75,6 +77,7 @@ static void end_message(struct session *s)
 	s->header_ended = false;
 	s->unsigned_why = NULL;
 	s->must_sign = false;
+	s->sender_checked = false;
 	s->keys = (struct key_choice){0};
 }
 
@@ -188,11 +191,54 @@ void session_header(struct session *s, struct slice name, struct slice value)
 		stamp_note(s->msg, &s->app->env, &s->own, name, value);
 }
 
+/* Did somebody hand it in who has to show a right?  What a network or the
+ * host itself gives is trusted as a whole. */
+static bool is_submission(const struct session *s)
+{
+	const struct config_nets *sign = &s->app->config->networks.sign;
+
+	if (s->envelope.login.n > 0)
+		return true;
+	for (size_t i = 0; i < sign->n; i++)
+		if (ip_net_has(&sign->v[i], &s->msg_client.addr))
+			return false;
+	return !s->msg_client.local;
+}
+
+static struct submission_input submission_of(const struct session *s)
+{
+	return (struct submission_input){
+		.senders = s->app->senders,
+		.login = s->envelope.login,
+		.mail = s->envelope.sender,
+		.authors = &s->authors,
+		.fields = &s->fields,
+	};
+}
+
+/* False: it has no right to be signed. */
+static bool check_sender(struct session *s)
+{
+	struct submission_input in = submission_of(s);
+
+	if (s->app->senders == NULL || !is_submission(s))
+		return true;
+	s->sender_checked = true;
+	submission_check(s->msg, &in, &s->sender);
+	app_count_sender(s->app, s->sender.field == NULL);
+	return s->sender.field == NULL ||
+	       s->app->config->submission.sender_check == SUBMISSION_MONITOR;
+}
+
 static void open_signer(struct session *s)
 {
 	const char *domain;
 
 	addr_authors_of(s->msg, &s->fields, &s->authors);
+	if (!check_sender(s)) {
+		s->unsigned_why = "address is not owned by the login";
+		return;
+	}
 	if (s->fields.trouble != FIELD_OK) {
 		/* Its From cannot be trusted to be the only one. */
 		s->must_sign = keyring_domains(s->app->keyring) > 0;
@@ -352,6 +398,16 @@ static bool sign(struct session *s, struct slice *values, size_t *n)
 	return true;
 }
 
+/* " sender=owned", " sender=not-owned(From bob@example.com)" */
+static void add_sender(struct strbuf *b, const struct submission_result *r)
+{
+	if (r->field == NULL)
+		strbuf_adds(b, " sender=owned");
+	else
+		strbuf_printf(b, " sender=not-owned(%s %s)", r->field,
+			      r->address != NULL ? r->address : r->reason);
+}
+
 static const char *explain_outbound(struct session *s, size_t nsigned)
 {
 	struct strbuf b;
@@ -370,6 +426,8 @@ static const char *explain_outbound(struct session *s, size_t nsigned)
 		strbuf_adds(&b, " login=");
 		strbuf_add_escaped(&b, s->envelope.login, 128);
 	}
+	if (s->sender_checked)
+		add_sender(&b, &s->sender);
 	strbuf_adds(&b, " signed=");
 	for (size_t i = 0; i < nsigned; i++)
 		strbuf_printf(&b, "%s%s/%s", i > 0 ? "," : "",
@@ -389,6 +447,23 @@ static void warn_broken(struct session *s, struct session_outcome *ret)
 		ret->warn = log_line(s, what);
 }
 
+/* True: the message is refused, since its login has no right to it. */
+static bool refuse_sender(struct session *s, struct session_outcome *ret)
+{
+	const struct config *c = s->app->config;
+	struct submission_input in = submission_of(s);
+
+	if (!s->sender_checked || s->sender.field == NULL ||
+	    c->submission.sender_check != SUBMISSION_REJECT)
+		return false;
+	ret->action = VERDICT_REJECT;
+	ret->reply = (struct smtp_reply){
+		"550", "5.7.1",
+		submission_reply(s->msg, &in, &s->sender, c->submission.help,
+				 POLICY_REPLY_MAX)};
+	return true;
+}
+
 static void finish_outbound(struct session *s, struct session_outcome *ret)
 {
 	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
@@ -401,6 +476,8 @@ static void finish_outbound(struct session *s, struct session_outcome *ret)
 		ret->warn = log_line(s, s->keys.error);
 	else if (n > 0)
 		warn_broken(s, ret);
+	if (refuse_sender(s, ret))
+		return;
 	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
