@@ -134,8 +134,7 @@ static void doubt(struct sender_reader *r, struct slice key, struct slice local,
 	if (slice_is(local, "*"))
 		sender_warn(r, "key \"", key,
 			    "\": \"*\" is no wildcard; for each address of a "
-			    "domain "
-			    "give @domain");
+			    "domain give @domain");
 	else if (bare && r->t->local_domains.n == 0)
 		sender_warn(r, "key \"", key,
 			    "\" never matches, since no domain is local; give "

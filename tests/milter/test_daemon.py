@@ -12,8 +12,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import milter_client as mc  # noqa: E402
 from authres import Authres  # noqa: E402
-from daemon import (BUILD, Daemon, check_end, program,  # noqa: E402
-                    stale_socket)
+from daemon import (BUILD, Daemon, check_end, mailseal,  # noqa: E402
+                    program, stale_socket)
 from material import (Key, crlf, dkimpy_verifies, have_dkimpy,  # noqa: E402
                       key_record)
 from tap import Tap  # noqa: E402
@@ -327,6 +327,41 @@ def test_sockets(t):
     run_on(t, f"inet:{port}@127.0.0.1", f"inet:{port}@127.0.0.1")
 
 
+SUFFIXES = "// of the test\nexample\nblog.example\n"
+BLOGS = """\
+_dmarc.blog.example TXT "v=DMARC1; p=reject"
+you.blog.example TXT "v=spf1 +all"
+"""
+
+
+def test_discovery(t):
+    """dmarc.discovery: a hosting domain that is a public suffix, with one
+    customer who writes as another."""
+    mail = crlf("From: ceo@me.blog.example\nSubject: x\n\nx\n")
+    for mode, result in (("walk", "pass"), ("compare", "pass"),
+                         ("psl", "none")):
+        with Daemon(zone=BLOGS, internal=(), start=False) as d:
+            suffixes = d.write("suffixes", SUFFIXES)
+            with open(d.config, "a", encoding="utf-8") as f:
+                f.write(f'dmarc = {{ discovery = "{mode}"; '
+                        f'public_suffix_file = "{suffixes}"; }};\n')
+            d.start()
+            o = d.send(mail, "<x@you.blog.example>", client="203.0.113.66")
+            t.is_(authres(o).result("dmarc"), result, f"{mode}: the result")
+            log = check_end(t, d, mode)
+            t.is_(log.count("dmarc.discovery differs: me.blog.example: tree "
+                            "walk dmarc=pass policy=reject record=blog.example"
+                            " organizational-domain=blog.example; public "
+                            "suffix list dmarc=none"), mode == "compare",
+                  f"{mode}: a difference is logged", log)
+            with open(suffixes, "w", encoding="utf-8"):
+                pass  # no list is needed for the walk
+            status, _, err = mailseal("check-config", d.config)
+            t.is_((status, "public_suffix_file" in err),
+                  (0, False) if mode == "walk" else (78, True),
+                  f"{mode}: a list without suffixes", err)
+
+
 def main():
     if not os.path.exists(program("mailseald")):
         sys.exit(f"no mailseald in {BUILD}")
@@ -351,8 +386,8 @@ def main():
             with t.group("test_directions"):
                 test_directions(t, d2, records)
             check_end(t, d2, "all stages")
-    for test in (test_start_again, test_graceful, test_quick_stop,
-                 test_descriptors, test_sockets):
+    for test in (test_discovery, test_start_again, test_graceful,
+                 test_quick_stop, test_descriptors, test_sockets):
         with t.group(test.__name__):
             test(t)
     t.done()
