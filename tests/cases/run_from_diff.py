@@ -9,8 +9,8 @@ test fails.  That Python is wrong is no class by itself: then its older parser,
 email.utils.getaddresses, is the second opinion.
 
 from.table has values by hand, a line for each: "malformed", "-" for no author
-or the author domains, then " | " and the value, {XXXX} in it for the code
-point U+XXXX.
+or the author domains, then " | " and the value, {NNNN} in it for the code
+point U+NNNN.
 """
 import collections
 import os
