@@ -24,11 +24,12 @@ ALLOWED = {
     "dmarc": "dmarc spf dkim dns mail base",
     "keys": "keys dkim crypto mail base",
     "eval": EVAL,
-    "gate": "gate mail base",
+    "gate": "gate spf dkim dmarc keys dns crypto mail base",
+    "store": "store gate mail base",
     "report": "report " + EVAL,
-    "config": "config dkim crypto dns mail base",
-    "milter": "milter report config gate " + EVAL,
-    "cmd": "cmd milter report config gate " + EVAL,
+    "config": "config gate dkim crypto dns mail base",
+    "milter": "milter report config store gate " + EVAL,
+    "cmd": "cmd milter report config store gate " + EVAL,
 }
 FOREIGN = {
     r"libmilter/": "milter/milter.c milter/apply.c milter/milter.h",
@@ -41,6 +42,8 @@ FOREIGN = {
     r"openssl/": "crypto/openssl.c",
     r"idn2\.h": "mail/domain.c",
     r"libpsl\.h": "dmarc/psl.c",
+    r"unicode/": "mail/lookalike.c",
+    r"sqlite3\.h": "store/sqlite.c",
 }
 BANNED = ("strcpy strcat sprintf vsprintf atoi strtok gets tolower toupper "
           "isalpha").split()

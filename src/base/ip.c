@@ -145,6 +145,14 @@ bool ip_net_has(const struct ip_net *net, const struct ip *ip)
 	return ip_prefix_equal(&net->addr, ip, net->bits);
 }
 
+bool ip_nets_have(const struct ip_nets *nets, const struct ip *ip)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (ip_net_has(&nets->v[i], ip))
+			return true;
+	return false;
+}
+
 bool ip_is_loopback(const struct ip *ip)
 {
 	static const struct ip six = {IP_V6, {[15] = 1}};

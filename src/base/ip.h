@@ -26,6 +26,11 @@ struct ip_net {
 	unsigned bits; /* 0-32 or 0-128 */
 };
 
+struct ip_nets {
+	size_t n;
+	struct ip_net *v;
+};
+
 #define IP_TEXT_MAX 46
 
 /* Dotted quad or RFC 4291 text; also Sendmail's "IPv6:" prefix.  False when
@@ -41,6 +46,8 @@ bool ip_is_loopback(const struct ip *ip);
 /* "10.0.0.0/8", "::1", "2001:db8::/32"; host bits must be zero. */
 bool ip_net_parse(struct slice s, struct ip_net *ret);
 bool ip_net_has(const struct ip_net *net, const struct ip *ip);
+/* Has one of them it? */
+bool ip_nets_have(const struct ip_nets *nets, const struct ip *ip);
 /* Do the first `bits` bits agree (same family)? */
 bool ip_prefix_equal(const struct ip *a, const struct ip *b, unsigned bits);
 

@@ -21,6 +21,11 @@ struct slice {
 
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 
+struct string_list {
+	size_t n;
+	const char **v;
+};
+
 struct slice slice_of(const char *s); /* NULL gives the empty slice */
 bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_ci(struct slice a, struct slice b);

@@ -182,9 +182,50 @@ static void log_submission(const struct app *app)
 	struct app_counters n;
 
 	app_counters_get(app, &n);
-	if (app->senders != NULL)
-		log_info("submission: owned=%" PRIu64 " not-owned=%" PRIu64,
-			 n.owned, n.not_owned);
+	log_info("submission: owned=%" PRIu64 " not-owned=%" PRIu64
+		 " weak-login=%" PRIu64 " refused-credential=%" PRIu64
+		 " over-limit=%" PRIu64 " weak-tls=%" PRIu64,
+		 n.gate_ok[APP_GATE_SENDER], n.gate_fault[APP_GATE_SENDER],
+		 n.gate_fault[APP_GATE_LOGIN],
+		 n.gate_fault[APP_GATE_CREDENTIAL],
+		 n.gate_fault[APP_GATE_LIMIT], n.gate_fault[APP_GATE_TLS]);
+}
+
+static void log_lines(struct slice text, enum log_level level)
+{
+	while (text.n > 0) {
+		struct slice line = slice_cut(&text, '\n');
+
+		log_at(level, "%.*s", (int)line.n, line.p);
+	}
+}
+
+static void reload(struct app *app)
+{
+	struct arena *a = arena_new();
+	struct strbuf errors, warnings;
+
+	strbuf_init(&errors, a, ERRORS_MAX);
+	strbuf_init(&warnings, a, ERRORS_MAX);
+	if (app_reload(app, &errors, &warnings))
+		log_info("tables of senders and credentials are read again");
+	else
+		log_error("the tables stay as they were");
+	log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);
+	log_lines(strbuf_slice(&warnings), LOG_LEVEL_WARN);
+	arena_free(a);
+}
+
+/* Until a signal asks for the end. */
+static void wait_for_end(struct app *app, const sigset_t *signals)
+{
+	int sig = 0;
+
+	do {
+		sigwait(signals, &sig);
+		if (sig == SIGHUP)
+			reload(app);
+	} while (sig == SIGHUP || sig == SIGPIPE);
 }
 
 static int serve(struct app *app, const sigset_t *signals, int fd)
@@ -192,7 +233,6 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	const struct config *c = app->config;
 	pthread_t thread;
 	int status = 0;
-	int sig = 0;
 
 	if (!milter_register(app, fd)) {
 		log_error("libmilter refused to register");
@@ -205,9 +245,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	}
 	log_info("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
 		 c->authserv_id);
-	do
-		sigwait(signals, &sig);
-	while (sig == SIGHUP || sig == SIGPIPE);
+	wait_for_end(app, signals);
 	listen_close(c->socket, fd);
 	drain(c->shutdown_timeout);
 	kick_stop();
@@ -249,15 +287,6 @@ static int prepare(const struct config *c, struct app **app,
 	return fd;
 }
 
-static void log_lines(struct slice text)
-{
-	while (text.n > 0) {
-		struct slice line = slice_cut(&text, '\n');
-
-		log_warn("%.*s", (int)line.n, line.p);
-	}
-}
-
 static void bound_stacks(void)
 {
 	pthread_attr_t attr;
@@ -293,18 +322,21 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 	       struct slice warnings)
 {
 	const struct config *c = app->config;
-	struct strbuf errors;
+	struct strbuf errors, late;
 	int status = EX_CONFIG;
 
 	log_open("mailseald", (enum log_target)c->log.target,
 		 (enum log_level)c->log.level);
 	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
-		log_lines(warnings);
+		log_lines(warnings, LOG_LEVEL_WARN);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);
+	strbuf_init(&late, c->arena, ERRORS_MAX);
 	bound_stacks();
 	raise_descriptors();
-	if (app_start(app, kick_wake, &errors))
+	if (app_start(app, kick_wake, &errors, &late)) {
+		log_lines(strbuf_slice(&late), LOG_LEVEL_WARN);
 		return serve(app, signals, fd);
+	}
 	log_error("%s", strbuf_cstr(&errors));
 	listen_close(c->socket, fd);
 	return status;

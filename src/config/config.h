@@ -14,6 +14,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "dkim/dkim.h"
+#include "gate/credential.h"
+#include "gate/login.h"
+#include "gate/transport.h"
 
 enum direction {
 	DIRECTION_AUTO, /* not given: login, then networks.sign decide */
@@ -33,16 +36,6 @@ enum login_realm {
 enum on_error {
 	ON_ERROR_ACCEPT,
 	ON_ERROR_TEMPFAIL,
-};
-
-struct config_strings {
-	size_t n;
-	const char **v;
-};
-
-struct config_nets {
-	size_t n;
-	struct ip_net *v;
 };
 
 /* listeners = ( { name = "submission"; direction = "outbound"; } ) */
@@ -78,6 +71,45 @@ struct config_domain {
 	struct config_key *keys;
 };
 
+/* Lists of groups: config/members.c has their members. */
+struct config_demands {
+	size_t n;
+	struct login_demand *v;
+};
+
+struct config_certificates {
+	size_t n;
+	struct login_certificate *v;
+};
+
+struct config_peers {
+	size_t n;
+	struct transport_peer *v;
+};
+
+struct config_credentials {
+	size_t n;
+	struct credential *v;
+};
+
+/* preflight.bulk = ( { login = "news"; } ): one of the three is not NULL */
+struct config_bulk {
+	const char *source;
+	const char *header; /* a field of that name */
+	const char *login;
+	const char *domain; /* of an author, canonical */
+};
+
+struct config_bulks {
+	size_t n;
+	struct config_bulk *v;
+};
+
+enum tls_mode {
+	TLS_MODE_MONITOR,
+	TLS_MODE_REJECT,
+};
+
 /* Immutable once loaded; lives in `arena`. */
 struct config {
 	struct arena *arena;
@@ -87,18 +119,19 @@ struct config {
 	const char *socket_mode;  /* octal text, "0660" */
 	const char *socket_group; /* "" : unchanged */
 	const char *authserv_id;  /* canonical; default: the host's name */
-	struct config_strings authserv_aliases;
+	struct string_list authserv_aliases;
 	const char *user;	   /* "" : stay who we are */
 	int64_t shutdown_timeout;  /* seconds */
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */
+	const char *state_directory; /* "": nothing is kept */
 
 	struct {
 		int64_t target; /* enum log_target */
 		int64_t level;	/* enum log_level */
 	} log;
 	struct {
-		struct config_strings servers;
+		struct string_list servers;
 		int64_t recursion;	  /* boolean */
 		int64_t dnssec;		  /* boolean */
 		const char *trust_anchor; /* file, read with dnssec */
@@ -110,9 +143,9 @@ struct config {
 		int64_t cache_size; /* bytes */
 	} resolver;
 	struct {
-		struct config_nets internal;
-		struct config_nets sign;
-		struct config_nets trusted;
+		struct ip_nets internal;
+		struct ip_nets sign;
+		struct ip_nets trusted;
 	} networks;
 	struct {
 		int64_t max_signatures;
@@ -138,12 +171,42 @@ struct config {
 	struct {
 		const char *sender_table;  /* "": senders are not checked */
 		const char *sender_groups; /* "" : none */
-		int64_t sender_check;	   /* enum submission_mode */
+		int64_t sender_check;	   /* enum gate_mode */
 		int64_t login_realm;	   /* enum login_realm */
 		const char *recipient_delimiter;
-		struct config_strings local_domains;
-		const char *help; /* one line of printable ASCII, or "" */
+		struct string_list local_domains;
+		int64_t login_check; /* enum gate_mode */
+		struct config_demands login_classes;
+		struct config_certificates certificates;
+		const char *credentials;  /* "": none */
+		int64_t credential_check; /* enum gate_mode */
 	} submission;
+	struct {
+		int64_t mode;	       /* enum tls_mode */
+		int64_t login_version; /* enum tls_version */
+		int64_t login_bits;
+		struct config_peers peers;
+	} tls;
+	struct {
+		/* enum preflight_mode */
+		int64_t dkim, spf, dmarc, format, unsubscribe, feedback_id;
+		struct ip_nets egress;
+		struct config_bulks bulk;
+	} preflight;
+	struct {
+		const char *subject_tag; /* "": none */
+		int64_t external_header; /* boolean */
+		int64_t lookalikes;	 /* boolean */
+		struct string_list domains; /* canonical */
+		struct string_list names;   /* UTF-8 */
+		struct string_list drill_domains;
+		struct string_list untagged; /* "a@b" or "@b" */
+	} awareness;
+	/* One line of printable ASCII each, or "". */
+	struct {
+		const char *dmarc, *sender, *login, *credential, *limit, *tls,
+			*preflight;
+	} coaching;
 	size_t nlisteners;
 	struct config_listener *listeners;
 	struct {
@@ -162,6 +225,14 @@ struct config {
  * must exist; they are not opened here.
  */
 struct config *config_load(const char *path, struct strbuf *errors);
+/*
+ * Reads the file of submission.credentials, which has one list of groups:
+ * credentials = ( { login = "..."; ... } ).  All is in `a`.  False: mistakes as
+ * above.
+ */
+bool config_load_credentials(struct arena *a, const char *path,
+			     struct config_credentials *ret,
+			     struct strbuf *errors);
 void config_free(struct config *c);
 
 /* Every option with its default as a valid configuration text, each with its

@@ -144,10 +144,53 @@ static void fill_authserv_id(struct loader *l)
 		config_shown(l, host));
 }
 
+/* Of a group in a list: which of its members say what it is about. */
+static void check_one_of(struct loader *l, const char *source,
+			 const char *option, int given, const char *names)
+{
+	if (given == 1)
+		return;
+	strbuf_printf(l->errors, "%s: %s: give one of %s\n", source, option,
+		      names);
+	l->mistakes++;
+}
+
+static void check_lists(struct loader *l)
+{
+	const struct config *c = l->c;
+
+	for (size_t i = 0; i < c->submission.login_classes.n; i++) {
+		const struct login_demand *d =
+			&c->submission.login_classes.v[i];
+
+		check_one_of(l, d->source, "submission.login_classes",
+			     (d->address != NULL) + (d->domain != NULL) +
+				     (d->group != NULL),
+			     "address, domain and group");
+	}
+	for (size_t i = 0; i < c->preflight.bulk.n; i++) {
+		const struct config_bulk *b = &c->preflight.bulk.v[i];
+
+		check_one_of(l, b->source, "preflight.bulk",
+			     (b->header != NULL) + (b->login != NULL) +
+				     (b->domain != NULL),
+			     "header, login and domain");
+	}
+	for (size_t i = 0; i < c->tls.peers.n; i++) {
+		const struct transport_peer *p = &c->tls.peers.v[i];
+
+		check_one_of(l, p->source, "tls.peers",
+			     p->domain != NULL || p->networks.n > 0,
+			     "domain and networks");
+	}
+}
+
 /* What no option can tell by itself. */
 static void check_whole(struct loader *l)
 {
 	const struct config *c = l->c;
+
+	check_lists(l);
 
 	if (c->dkim.min_rsa_bits > c->dkim.max_rsa_bits)
 		config_complain_line(
@@ -217,6 +260,43 @@ struct config *config_load(const char *path, struct strbuf *errors)
 		return l.c;
 	arena_free(a);
 	return NULL;
+}
+
+static void read_credentials(struct loader *l, const struct config_node *root,
+			     struct config_credentials *ret)
+{
+	const struct config_option *o = &config_credentials_option;
+
+	for (size_t i = 0; i < root->n; i++) {
+		if (strcmp(root->v[i].name, o->name) == 0)
+			config_read_into(l, &root->v[i], o, ret);
+		else
+			config_complain(l, &root->v[i],
+					"unknown option \"%s\"; this file has "
+					"one, credentials",
+					config_shown(l, root->v[i].name));
+	}
+}
+
+bool config_load_credentials(struct arena *a, const char *path,
+			     struct config_credentials *ret,
+			     struct strbuf *errors)
+{
+	struct loader l = {
+		.arena = a,
+		.scratch = arena_new(),
+		.errors = errors,
+		.file = arena_strdup(a, path),
+	};
+	const struct config_node *root;
+
+	l.directory = directory_of(a, l.file);
+	*ret = (struct config_credentials){0};
+	root = config_tree_file(&l);
+	if (root != NULL)
+		read_credentials(&l, root, ret);
+	arena_free(l.scratch);
+	return root != NULL && l.mistakes == 0;
 }
 
 void config_free(struct config *c)

@@ -83,6 +83,12 @@ const struct config_node *config_node_member(const struct config_node *g,
 /* ---- values.c and lists.c: into l->c, or a message ---- */
 void config_read_value(struct loader *l, const struct config_node *s,
 		       const struct config_option *o);
+/* The same into the struct at `base` that the row's offset is meant for. */
+void config_read_into(struct loader *l, const struct config_node *s,
+		      const struct config_option *o, void *base);
+/* members.c: a list of groups. */
+void config_read_groups(struct loader *l, const struct config_node *s,
+			const struct config_option *o, void *at);
 void config_read_listeners(struct loader *l, const struct config_node *s,
 			   const struct config_option *o);
 void config_read_domains(struct loader *l, const struct config_node *s,

@@ -16,9 +16,12 @@ static const char *const target_words[] = {"stderr", "syslog", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error",
 					  NULL};
 
-/* In the order of the enums of gate/submission.h, config.h, dmarc/dmarc.h and
+/* In the order of the enums of gate/, config.h, dmarc/dmarc.h and
  * eval/eval.h. */
 static const char *const check_words[] = {"monitor", "sign", "reject", NULL};
+static const char *const tls_mode_words[] = {"monitor", "reject", NULL};
+static const char *const preflight_words[] = {"off", "log", "header", "reject",
+					      NULL};
 static const char *const realm_words[] = {"keep", "strip", NULL};
 static const char *const disposition_words[] = {"monitor", "quarantine",
 						"honor", NULL};
@@ -48,6 +51,9 @@ const struct config_option config_options[] = {
 	{"on_signing_error", OPTION_WORD, AT(on_signing_error),
 	 "\"tempfail\"", 0, 0, on_error_words,
 	 "outgoing mail that could not be signed: accept or tempfail"},
+	{"state_directory", OPTION_PATH, AT(state_directory),
+	 "\"/var/lib/mailseal\"", 0, 0, NULL,
+	 "folder of what outlives a restart; empty: nothing does"},
 
 	{"log.target", OPTION_WORD, AT(log.target), "\"syslog\"", 0, 0,
 	 target_words, "stderr, or syslog with facility mail"},
@@ -141,8 +147,82 @@ const struct config_option config_options[] = {
 	{"submission.local_domains", OPTION_DOMAINS,
 	 AT(submission.local_domains), "[ ]", 0, 0, NULL,
 	 "domains for which a user without domain in the table stands"},
-	{"submission.help", OPTION_REPLY, AT(submission.help), "\"\"", 0, 0,
-	 NULL, "whom to ask, at the end of a rejection"},
+	{"submission.login_check", OPTION_WORD, AT(submission.login_check),
+	 "\"monitor\"", 0, 0, check_words,
+	 "login too weak for an address: monitor, sign or reject"},
+	{"submission.login_classes", OPTION_DEMANDS,
+	 AT(submission.login_classes), "( )", 0, 0, NULL,
+	 "what an address must be sent with: ( { domain; classes; }, ... )"},
+	{"submission.certificates", OPTION_CERTIFICATES,
+	 AT(submission.certificates), "( )", 0, 0, NULL,
+	 "client certificates: ( { subject; issuer; login; }, ... )"},
+	{"submission.credentials", OPTION_PATH, AT(submission.credentials),
+	 "\"\"", 0, 0, NULL,
+	 "file of what service logins (API keys) may do"},
+	{"submission.credential_check", OPTION_WORD,
+	 AT(submission.credential_check), "\"reject\"", 0, 0, check_words,
+	 "service login outside of its scope: monitor, sign or reject"},
+
+	{"tls.mode", OPTION_WORD, AT(tls.mode), "\"monitor\"", 0, 0,
+	 tls_mode_words, "connections that are weaker: monitor or reject"},
+	{"tls.login_version", OPTION_WORD, AT(tls.login_version), "\"none\"",
+	 0, 0, config_tls_words, "the least that a login must come over"},
+	{"tls.login_bits", OPTION_INTEGER, AT(tls.login_bits), "0", 0, 512,
+	 NULL, "bits of the cipher that a login must come over"},
+	{"tls.peers", OPTION_PEERS, AT(tls.peers), "( )", 0, 0, NULL,
+	 "the same for peers: ( { domain; networks; version; }, ... )"},
+
+	{"preflight.dkim", OPTION_WORD, AT(preflight.dkim), "\"off\"", 0, 0,
+	 preflight_words, "the DNS shows the keys, and they are aligned"},
+	{"preflight.spf", OPTION_WORD, AT(preflight.spf), "\"off\"", 0, 0,
+	 preflight_words, "SPF of MAIL FROM passes for preflight.egress"},
+	{"preflight.dmarc", OPTION_WORD, AT(preflight.dmarc), "\"off\"", 0, 0,
+	 preflight_words, "the author domain has a DMARC record, and passes"},
+	{"preflight.format", OPTION_WORD, AT(preflight.format), "\"off\"", 0,
+	 0, preflight_words, "one From, Date, Message-ID; line lengths"},
+	{"preflight.unsubscribe", OPTION_WORD, AT(preflight.unsubscribe),
+	 "\"off\"", 0, 0, preflight_words,
+	 "bulk mail has a one-click List-Unsubscribe, signed"},
+	{"preflight.feedback_id", OPTION_WORD, AT(preflight.feedback_id),
+	 "\"off\"", 0, 0, preflight_words, "bulk mail has a Feedback-ID"},
+	{"preflight.egress", OPTION_NETS, AT(preflight.egress), "[ ]", 0, 0,
+	 NULL, "addresses from which our mail leaves, for preflight.spf"},
+	{"preflight.bulk", OPTION_BULK, AT(preflight.bulk), "( )", 0, 0, NULL,
+	 "what is bulk mail besides: ( { login; }, { header; }, ... )"},
+
+	{"awareness.subject_tag", OPTION_REPLY, AT(awareness.subject_tag),
+	 "\"\"", 0, 0, NULL, "before the Subject of mail from outside"},
+	{"awareness.external_header", OPTION_BOOLEAN,
+	 AT(awareness.external_header), "false", 0, 0, NULL,
+	 "add X-Mailseal-External to mail from outside"},
+	{"awareness.lookalikes", OPTION_BOOLEAN, AT(awareness.lookalikes),
+	 "false", 0, 0, NULL,
+	 "add X-Mailseal-Warning where our name or domain is imitated"},
+	{"awareness.domains", OPTION_DOMAINS, AT(awareness.domains), "[ ]", 0,
+	 0, NULL, "our domains, that others may imitate"},
+	{"awareness.names", OPTION_NAMES, AT(awareness.names), "[ ]", 0, 0,
+	 NULL, "names of our people, that others may imitate"},
+	{"awareness.drill_domains", OPTION_DOMAINS,
+	 AT(awareness.drill_domains), "[ ]", 0, 0, NULL,
+	 "signed by one of these is a drill, neither tagged nor warned of"},
+	{"awareness.untagged", OPTION_ADDRESSES, AT(awareness.untagged), "[ ]",
+	 0, 0, NULL,
+	 "recipients whose mail is forwarded: its Subject stays"},
+
+	{"coaching.dmarc", OPTION_REPLY, AT(coaching.dmarc), "\"\"", 0, 0,
+	 NULL, "what to do or whom to ask, at the end of a rejection by DMARC"},
+	{"coaching.sender", OPTION_REPLY, AT(coaching.sender), "\"\"", 0, 0,
+	 NULL, "the same for submission.sender_check"},
+	{"coaching.login", OPTION_REPLY, AT(coaching.login), "\"\"", 0, 0,
+	 NULL, "the same for submission.login_check"},
+	{"coaching.credential", OPTION_REPLY, AT(coaching.credential), "\"\"",
+	 0, 0, NULL, "the same for submission.credential_check"},
+	{"coaching.limit", OPTION_REPLY, AT(coaching.limit), "\"\"", 0, 0,
+	 NULL, "the same for the limits of a service login"},
+	{"coaching.tls", OPTION_REPLY, AT(coaching.tls), "\"\"", 0, 0, NULL,
+	 "the same for tls.mode"},
+	{"coaching.preflight", OPTION_REPLY, AT(coaching.preflight), "\"\"",
+	 0, 0, NULL, "the same for preflight"},
 
 	{"outbound.sign_reinjected", OPTION_BOOLEAN,
 	 AT(outbound.sign_reinjected), "false", 0, 0, NULL,
@@ -274,6 +354,26 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 	case OPTION_REPLY:
 		return "at most 200 printable ASCII characters without \"%\", "
 		       "in double quotes";
+	case OPTION_ADDRESS:
+		return "an address in double quotes: \"user@example.com\"";
+	case OPTION_NAME:
+		return "a string in double quotes that is not empty";
+	case OPTION_WORDS:
+		return arena_printf(a, "a list of %s", words_text(a, o->words));
+	case OPTION_TIME:
+		return "a time in double quotes: \"2027-01-31\" or "
+		       "\"2027-01-31T12:00:00Z\"";
+	case OPTION_ADDRESSES:
+		return "a list of addresses: [ \"user@example.com\", "
+		       "\"@example.com\" ]";
+	case OPTION_NAMES:
+		return "a list of strings: [ \"...\", \"...\" ]";
+	case OPTION_DEMANDS:
+	case OPTION_CERTIFICATES:
+	case OPTION_PEERS:
+	case OPTION_BULK:
+	case OPTION_CREDENTIALS:
+		return config_members(o->type)->wants;
 	case OPTION_MODE:
 		return "octal digits in double quotes, like \"0660\"";
 	case OPTION_DOMAIN:
@@ -312,6 +412,9 @@ static const char *type_name(enum option_type type)
 	case OPTION_MODE:
 	case OPTION_DOMAIN:
 	case OPTION_REPLY:
+	case OPTION_ADDRESS:
+	case OPTION_NAME:
+	case OPTION_TIME:
 		return "string";
 	case OPTION_INTEGER:
 		return "integer";
@@ -324,6 +427,14 @@ static const char *type_name(enum option_type type)
 	case OPTION_NETS:
 	case OPTION_LISTENERS:
 	case OPTION_SIGNING:
+	case OPTION_WORDS:
+	case OPTION_ADDRESSES:
+	case OPTION_NAMES:
+	case OPTION_DEMANDS:
+	case OPTION_CERTIFICATES:
+	case OPTION_PEERS:
+	case OPTION_BULK:
+	case OPTION_CREDENTIALS:
 		return "list";
 	}
 	return "unknown";

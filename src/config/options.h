@@ -17,16 +17,29 @@ enum option_type {
 	OPTION_MODE,   /* octal digits */
 	OPTION_DOMAIN, /* made canonical; "" allowed */
 	OPTION_REPLY,  /* text of an SMTP reply, or "" */
+	OPTION_ADDRESS, /* "user@domain", local-part in lower case */
+	OPTION_NAME,	/* a string that is not empty */
 	/* int64_t */
 	OPTION_INTEGER, /* min to max */
 	OPTION_BOOLEAN, /* 0 or 1 */
 	OPTION_WORD,	/* the position of the word in `words` */
+	OPTION_WORDS,	/* a list of them: the set of their positions as bits */
+	OPTION_TIME,	/* "2027-01-31" or "2027-01-31T12:00:00Z": seconds
+			 * since 1970 */
 	/* lists */
-	OPTION_DOMAINS,	  /* struct config_strings, canonical */
-	OPTION_SERVERS,	  /* struct config_strings, "addr" or "addr@port" */
-	OPTION_NETS,	  /* struct config_nets */
+	OPTION_DOMAINS,	  /* struct string_list, canonical */
+	OPTION_SERVERS,	  /* struct string_list, "addr" or "addr@port" */
+	OPTION_ADDRESSES, /* struct string_list, "user@domain" or "@domain" */
+	OPTION_NAMES,	  /* struct string_list, of OPTION_NAME */
+	OPTION_NETS,	  /* struct ip_nets */
 	OPTION_LISTENERS, /* listeners and nlisteners */
 	OPTION_SIGNING,	  /* outbound.domains and outbound.ndomains */
+	/* lists of groups with the members of config_members() */
+	OPTION_DEMANDS,
+	OPTION_CERTIFICATES,
+	OPTION_PEERS,
+	OPTION_BULK,
+	OPTION_CREDENTIALS,
 };
 
 struct config_option {
@@ -42,6 +55,23 @@ struct config_option {
 /* Members of one group stand together. */
 extern const struct config_option config_options[];
 extern const size_t config_noptions;
+/* The names of enum tls_version. */
+extern const char *const config_tls_words[];
+
+/* Of a list of groups, the members: their places are in the struct of `size`
+ * bytes that a group becomes, which begins with its "file:line".  `text` NULL:
+ * must be there. */
+struct config_members {
+	size_t size;
+	size_t n;
+	const struct config_option *v;
+	const char *wants; /* how it is written, for messages */
+};
+
+/* NULL for a type that is no list of groups, and OPTION_LISTENERS, _SIGNING. */
+const struct config_members *config_members(enum option_type type);
+/* The row of the list that a file of credentials is. */
+extern const struct config_option config_credentials_option;
 
 /* The option of that full name, or NULL. */
 const struct config_option *config_option_find(const char *name);

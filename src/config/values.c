@@ -8,6 +8,7 @@
 #include "config/loader.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "mail/domain.h"
 
@@ -68,11 +69,40 @@ static bool is_reply(struct slice s)
 	return s.n <= CONFIG_REPLY_MAX;
 }
 
+/* Printable and without what would need quotes (RFC 5321 4.1.2), or UTF-8. */
+static bool is_local_part(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == 0x7f || (s.p[i] >= 0 && s.p[i] <= ' ') ||
+		    strchr("\"(),:;<>@[\\]", s.p[i]) != NULL)
+			return false;
+	return true;
+}
+
+/* "user@domain", or "@domain" where that is allowed; or NULL. */
+static const char *address_value(struct loader *l, const char *text, bool whole)
+{
+	ptrdiff_t at = slice_rchr(slice_of(text), '@');
+	struct slice local = slice_first(slice_of(text), (size_t)at);
+	const char *domain;
+
+	if (at < 0 || (at == 0 && !whole) || !is_local_part(local))
+		return NULL;
+	domain = domain_canon(l->arena, slice_of(text + at + 1));
+	if (domain == NULL)
+		return NULL;
+	return arena_printf(l->arena, "%s@%s", slice_lower(l->scratch, local),
+			    domain);
+}
+
 /* The value of a string option in its final form, or NULL. */
 static const char *string_value(struct loader *l, const struct config_option *o,
 				const char *text)
 {
 	bool good = true;
+
+	if (o->type == OPTION_ADDRESS || o->type == OPTION_ADDRESSES)
+		return address_value(l, text, o->type == OPTION_ADDRESSES);
 
 	if (o->type == OPTION_DOMAIN || o->type == OPTION_DOMAINS)
 		return o->type == OPTION_DOMAIN && text[0] == '\0'
@@ -86,6 +116,8 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 		good = is_mode(text);
 	else if (o->type == OPTION_REPLY)
 		good = is_reply(slice_of(text));
+	else if (o->type == OPTION_NAME || o->type == OPTION_NAMES)
+		good = text[0] != '\0';
 	else if (o->type == OPTION_SERVERS)
 		good = is_server(slice_of(text));
 	return good ? arena_strdup(l->arena, text) : NULL;
@@ -151,9 +183,58 @@ static void read_word(struct loader *l, const struct config_node *s,
 		*ret = i;
 }
 
+static void read_words(struct loader *l, const struct config_node *s,
+		       const struct config_option *o, int64_t *ret)
+{
+	int64_t set = 0;
+
+	if (s->type != CONFIG_NODE_LISTING || s->n == 0) {
+		config_complain_value(l, s, o);
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		int word = config_word_index(&s->v[i], o->words);
+
+		if (word < 0)
+			config_complain_value(l, &s->v[i], o);
+		else
+			set |= (int64_t)1 << word;
+	}
+	*ret = set;
+}
+
+/* RFC 3339, a day or a second of UTC. */
+static bool parse_time(const char *text, int64_t *ret)
+{
+	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct tm tm = {0};
+		const char *end = strptime(text, forms[i], &tm);
+		int day = tm.tm_mday;
+		time_t t;
+
+		if (end == NULL || *end != '\0')
+			continue;
+		t = timegm(&tm);
+		/* timegm() takes February 31 for March 3 */
+		if (t <= 0 || tm.tm_mday != day)
+			return false;
+		*ret = t;
+		return true;
+	}
+	return false;
+}
+
+static void read_time(struct loader *l, const struct config_node *s,
+		      const struct config_option *o, int64_t *ret)
+{
+	if (s->type != CONFIG_NODE_STRING || !parse_time(s->text, ret))
+		config_complain_value(l, s, o);
+}
+
 static void read_strings(struct loader *l, const struct config_node *s,
-			 const struct config_option *o,
-			 struct config_strings *ret)
+			 const struct config_option *o, struct string_list *ret)
 {
 	if (s->type != CONFIG_NODE_LISTING) {
 		config_complain_value(l, s, o);
@@ -166,7 +247,7 @@ static void read_strings(struct loader *l, const struct config_node *s,
 }
 
 static void read_nets(struct loader *l, const struct config_node *s,
-		      const struct config_option *o, struct config_nets *ret)
+		      const struct config_option *o, struct ip_nets *ret)
 {
 	if (s->type != CONFIG_NODE_LISTING) {
 		config_complain_value(l, s, o);
@@ -183,10 +264,10 @@ static void read_nets(struct loader *l, const struct config_node *s,
 	}
 }
 
-void config_read_value(struct loader *l, const struct config_node *s,
-		       const struct config_option *o)
+void config_read_into(struct loader *l, const struct config_node *s,
+		      const struct config_option *o, void *base)
 {
-	void *at = (char *)l->c + o->offset;
+	void *at = (char *)base + o->offset;
 
 	switch (o->type) {
 	case OPTION_STRING:
@@ -195,6 +276,8 @@ void config_read_value(struct loader *l, const struct config_node *s,
 	case OPTION_MODE:
 	case OPTION_DOMAIN:
 	case OPTION_REPLY:
+	case OPTION_ADDRESS:
+	case OPTION_NAME:
 		read_string(l, s, o, at);
 		break;
 	case OPTION_INTEGER:
@@ -206,8 +289,16 @@ void config_read_value(struct loader *l, const struct config_node *s,
 	case OPTION_WORD:
 		read_word(l, s, o, at);
 		break;
+	case OPTION_WORDS:
+		read_words(l, s, o, at);
+		break;
+	case OPTION_TIME:
+		read_time(l, s, o, at);
+		break;
 	case OPTION_DOMAINS:
 	case OPTION_SERVERS:
+	case OPTION_ADDRESSES:
+	case OPTION_NAMES:
 		read_strings(l, s, o, at);
 		break;
 	case OPTION_NETS:
@@ -219,5 +310,18 @@ void config_read_value(struct loader *l, const struct config_node *s,
 	case OPTION_SIGNING:
 		config_read_domains(l, s, o);
 		break;
+	case OPTION_DEMANDS:
+	case OPTION_CERTIFICATES:
+	case OPTION_PEERS:
+	case OPTION_BULK:
+	case OPTION_CREDENTIALS:
+		config_read_groups(l, s, o, at);
+		break;
 	}
+}
+
+void config_read_value(struct loader *l, const struct config_node *s,
+		       const struct config_option *o)
+{
+	config_read_into(l, s, o, l->c);
 }

@@ -7,6 +7,7 @@
 #ifndef MAILSEAL_EVAL_EVAL_H
 #define MAILSEAL_EVAL_EVAL_H
 
+#include "mail/reply.h"
 #include "eval/facts.h"
 #include "eval/results.h"
 
@@ -68,17 +69,6 @@ enum verdict_action {
 	VERDICT_REJECT,
 };
 
-/* The answer at the end of DATA; NULL members when the MTA may choose. */
-struct smtp_reply {
-	const char *code;     /* "550" */
-	const char *enhanced; /* "5.7.1" (RFC 3463); its class is the code's */
-	const char *text;     /* one line, printable ASCII without "%", at most
-			       * POLICY_REPLY_MAX bytes */
-};
-
-/* RFC 5321 4.5.3.1.5: a reply line has 512 octets, codes and CRLF too. */
-#define POLICY_REPLY_MAX 400
-
 struct verdict {
 	enum verdict_action action;
 	struct smtp_reply reply; /* VERDICT_REJECT */
@@ -98,6 +88,7 @@ struct policy_options {
 	enum dmarc_quarantine quarantine;
 	const char *exempt; /* policy_exempt(): nothing is applied, or NULL */
 	bool over_limit;    /* policy_over_limit(): never rejected */
+	const char *coaching; /* at the end of a rejection; NULL: nothing */
 };
 
 /*

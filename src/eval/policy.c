@@ -193,29 +193,37 @@ static bool both_failed(const struct results *r)
 }
 
 /* RFC 9989 7.2: the text names DMARC and the domain. */
-static struct smtp_reply dmarc_reply(struct arena *a, const struct results *r)
+static const char *dmarc_text(struct arena *a, const struct results *r)
 {
 	struct strbuf b;
 
-	strbuf_init(&b, a, POLICY_REPLY_MAX);
+	strbuf_init(&b, a, SMTP_REPLY_MAX);
 	strbuf_adds(&b, "Email rejected per DMARC policy for ");
 	add_domain(&b, r->dmarc.author_domain);
 	strbuf_adds(&b, ": ");
 	add_spf(&b, &r->spf_mailfrom);
 	strbuf_adds(&b, ", ");
 	add_dkim(&b, &r->dkim);
-	return (struct smtp_reply){"550", both_failed(r) ? "5.7.26" : "5.7.1",
-				   strbuf_cstr(&b)};
+	return strbuf_cstr(&b);
 }
 
-static struct smtp_reply from_reply(struct arena *a, const struct results *r)
+static const char *from_text(struct arena *a, const struct results *r)
 {
+	return arena_printf(a,
+			    "Email rejected, the domain of its author cannot "
+			    "be told (RFC 5322 3.6 From): %s",
+			    reason_of(r));
+}
+
+static struct smtp_reply reply_of(struct arena *a, const struct results *r,
+				  const char *coaching)
+{
+	bool unauthored = is_unauthored(r);
+
 	return (struct smtp_reply){
-		"550", "5.7.1",
-		arena_printf(a,
-			     "Email rejected, the domain of its author cannot "
-			     "be told (RFC 5322 3.6 From): %s",
-			     reason_of(r))};
+		"550", !unauthored && both_failed(r) ? "5.7.26" : "5.7.1",
+		reply_text(a, unauthored ? from_text(a, r) : dmarc_text(a, r),
+			   coaching != NULL ? coaching : "")};
 }
 
 void policy_decide(struct arena *a, const struct policy_options *o,
@@ -228,8 +236,7 @@ void policy_decide(struct arena *a, const struct policy_options *o,
 		quarantine(a, o, r, ret);
 	} else if (ret->disposition == DMARC_P_REJECT) {
 		ret->action = VERDICT_REJECT;
-		ret->reply =
-			is_unauthored(r) ? from_reply(a, r) : dmarc_reply(a, r);
+		ret->reply = reply_of(a, r, o->coaching);
 	}
 }
 

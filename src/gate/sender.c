@@ -42,16 +42,15 @@ static bool is_whole(struct slice local, const char *delimiters)
 		 slice_ends_ci(local, "-request")));
 }
 
-/* The local-part without its extension; empty when it has none. */
-static struct slice without_extension(const struct sender_table *t,
-				      struct slice local)
+struct slice sender_without_extension(struct slice local,
+				      const char *delimiter)
 {
 	size_t n = 0;
 
 	while (n < local.n &&
-	       (local.p[n] == '\0' || strchr(t->delimiter, local.p[n]) == NULL))
+	       (local.p[n] == '\0' || strchr(delimiter, local.p[n]) == NULL))
 		n++;
-	return n == local.n || is_whole(local, t->delimiter)
+	return n == local.n || is_whole(local, delimiter)
 		       ? SLICE("")
 		       : slice_first(local, n);
 }
@@ -76,7 +75,7 @@ static uint32_t find_user(const struct sender_table *t, struct slice local)
 static uint32_t key_of(const struct sender_table *t, struct slice local,
 		       struct slice domain)
 {
-	struct slice bare = without_extension(t, local);
+	struct slice bare = sender_without_extension(local, t->delimiter);
 	uint32_t ret = find_at(t, local, domain);
 
 	if (ret == SENDER_NONE && bare.n > 0)
@@ -129,11 +128,15 @@ bool sender_owns(const struct sender_table *t, struct slice login,
 	       meet(owners, sender_related(&t->groups_of, who));
 }
 
-bool sender_is_owned(const struct sender_table *t, struct slice local,
-		     const char *domain)
+bool sender_in_group(const struct sender_table *t, struct slice login,
+		     const char *group)
 {
-	return domain != NULL &&
-	       key_of(t, local, slice_of(domain)) != SENDER_NONE;
+	uint32_t who = login_of(t, login);
+	uint32_t g = sender_names_find(
+		&t->logins, &(struct sender_name){{slice_of(group)}});
+
+	return who != SENDER_NONE && g != SENDER_NONE &&
+	       has(sender_related(&t->groups_of, who), g);
 }
 
 static const char *key_text(struct arena *a, struct slice key)

@@ -79,14 +79,21 @@ void sender_table_free(struct sender_table *t);
 /* How many keys. */
 size_t sender_table_size(const struct sender_table *t);
 
+/* The login as it is compared: without its realm where that is wanted. */
+struct slice sender_login(bool strip_realm, struct slice login);
+/* "bob" of "bob+news"; empty when there is no extension.  `delimiter` as in
+ * struct sender_options, not NULL. */
+struct slice sender_without_extension(struct slice local,
+				      const char *delimiter);
+
 /* Does `login` own local@domain?  `login`: as the MTA gives it
  * ({auth_authen}), the empty one owns nothing.  `local`: unquoted.
  * `domain`: canonical; NULL has no owner. */
 bool sender_owns(const struct sender_table *t, struct slice login,
 		 struct slice local, const char *domain);
-/* Does anybody own it? */
-bool sender_is_owned(const struct sender_table *t, struct slice local,
-		     const char *domain);
+/* Is the login a member of that group?  Of one that is not there, nobody is. */
+bool sender_in_group(const struct sender_table *t, struct slice login,
+		     const char *group);
 
 /* The table turned round: puts up to `max` of the keys that a login owns, by
  * itself or as a member of a group, into `ret`, in the order of the file.

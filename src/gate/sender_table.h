@@ -106,9 +106,6 @@ struct sender_table {
 	struct sender_relation groups_of; /* of a login, ascending */
 };
 
-/* The login as it is compared. */
-struct slice sender_login(bool strip_realm, struct slice login);
-
 /* While the files are read. */
 struct sender_pairs {
 	struct sender_pair *v;

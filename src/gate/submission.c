@@ -1,157 +1,96 @@
-/*
- * The rights of a login to the addresses of one message.
- *
- * All of From's mailboxes count, since every one of them is shown as an author
- * (RFC 5322 3.6.2), and so does Sender, which says who is responsible for them.
- * The null path of MAIL FROM belongs to nobody and gives nothing away.
- */
+/* The rights of a login to the addresses of one message. */
 #include "gate/submission.h"
 
 #include <string.h>
 
-#define OWNED_SHOWN   3
-#define ADDRESS_SHOWN 120 /* bytes of an address in a reply */
+#define OWNED_SHOWN 3
+#define KEY_SHOWN   60 /* bytes; a longer one is not shown */
 
-/* RFC 5321 4.2: text of a reply; libmilter reads "%". */
-static bool is_plain(struct slice s)
+static bool by_credential(const struct submission_rights *r)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '%' ||
-		    s.p[i] == '"' || s.p[i] == '\\')
-			return false;
-	return true;
+	return r->credential != NULL && r->credential->addresses.n > 0;
 }
 
-static const char *shown_address(struct arena *a, struct slice local,
-				 const char *domain)
+bool submission_has_rights(const struct submission_rights *r)
 {
-	if (!is_plain(local) || local.n > 64)
-		local = SLICE("...");
-	return arena_printf(a, "%.*s@%s", (int)local.n, local.p, domain);
+	return r->senders != NULL || by_credential(r);
 }
 
-static bool deny(struct submission_result *r, const char *field,
-		 const char *address, const char *reason)
+static bool owns(const struct submission_rights *r, struct slice login,
+		 const struct gate_claim *c)
 {
-	*r = (struct submission_result){field, address, reason};
-	return false;
+	if (by_credential(r))
+		return credential_has_address(r->credential, c->local,
+					      c->domain, r->delimiter);
+	return sender_owns(r->senders, login, c->local, c->domain);
 }
 
-static bool check_mail(struct arena *a, const struct submission_input *in,
-		       struct submission_result *r)
+/* Up to `max` keys that the login owns. */
+static size_t owned(struct arena *a, const struct submission_rights *r,
+		    struct slice login, const char **ret, size_t max)
 {
-	struct addr_path path;
+	size_t n;
 
-	addr_path_parse(a, in->mail, &path);
-	if (path.null)
-		return true;
-	if (path.malformed || path.domain == NULL)
-		return deny(r, "MAIL FROM", NULL, "no address with a domain");
-	if (sender_owns(in->senders, in->login, path.local, path.domain))
-		return true;
-	return deny(r, "MAIL FROM", shown_address(a, path.local, path.domain),
-		    NULL);
-}
-
-static bool check_list(struct arena *a, const struct submission_input *in,
-		       const struct addr_authors *l, const char *field,
-		       struct submission_result *r)
-{
-	if (l->malformed)
-		return deny(r, field, NULL, l->reason);
-	if (l->n == 0)
-		return deny(r, field, NULL, "no address");
-	for (size_t i = 0; i < l->n; i++) {
-		const struct addr_mailbox *m = &l->v[i];
-
-		if (!sender_owns(in->senders, in->login, m->local, m->domain))
-			return deny(r, field,
-				    shown_address(a, m->local, m->domain),
-				    NULL);
-	}
-	return true;
-}
-
-static bool check_sender(struct arena *a, const struct submission_input *in,
-			 struct submission_result *r)
-{
-	size_t n = field_count(in->fields, "Sender");
-	struct addr_authors l;
-
-	if (n == 0)
-		return true;
-	if (n > 1) /* RFC 5322 3.6 */
-		return deny(r, "Sender", NULL, "several Sender fields");
-	addr_list_parse(a, field_nth(in->fields, "Sender", 0)->value, &l);
-	return check_list(a, in, &l, "Sender", r);
-}
-
-void submission_check(struct arena *a, const struct submission_input *in,
-		      struct submission_result *ret)
-{
-	*ret = (struct submission_result){0};
-	if (check_mail(a, in, ret) &&
-	    check_list(a, in, in->authors, "From", ret))
-		(void)check_sender(a, in, ret);
-}
-
-/* ---- the reply ---- */
-
-static void add_cut(struct strbuf *b, const char *text)
-{
-	size_t n = strlen(text);
-
-	if (n > ADDRESS_SHOWN)
-		strbuf_printf(b, "...%s", text + n - ADDRESS_SHOWN + 3);
-	else
-		strbuf_adds(b, text);
+	if (!by_credential(r))
+		return sender_keys_of(r->senders, a, login, ret, max);
+	n = r->credential->addresses.n < max ? r->credential->addresses.n : max;
+	memcpy(ret, r->credential->addresses.v, n * sizeof(*ret));
+	return n;
 }
 
 static void add_owned(struct strbuf *b, struct arena *a,
-		      const struct submission_input *in)
+		      const struct submission_rights *r, struct slice login)
 {
 	const char *keys[OWNED_SHOWN + 1];
-	size_t n = sender_keys_of(in->senders, a, in->login, keys,
-				  OWNED_SHOWN + 1);
+	size_t n = owned(a, r, login, keys, OWNED_SHOWN + 1);
+	const char *before = "; it owns ";
 
 	for (size_t i = 0; i < n && i < OWNED_SHOWN; i++) {
-		if (!is_plain(slice_of(keys[i])) ||
-		    strlen(keys[i]) > ADDRESS_SHOWN / 2)
+		if (!reply_is_plain(slice_of(keys[i])) ||
+		    strlen(keys[i]) > KEY_SHOWN)
 			continue;
-		strbuf_printf(b, "%s%s", i == 0 ? "; it owns " : ", ", keys[i]);
+		strbuf_printf(b, "%s%s", before, keys[i]);
+		before = ", ";
 	}
 	if (n > OWNED_SHOWN)
 		strbuf_adds(b, " and more");
 }
 
-static void add_login(struct strbuf *b, struct slice login)
-{
-	if (is_plain(login) && login.n <= ADDRESS_SHOWN)
-		strbuf_printf(b, "login %.*s", (int)login.n, login.p);
-	else
-		strbuf_adds(b, "this login");
-}
-
-const char *submission_reply(struct arena *a, const struct submission_input *in,
-			     const struct submission_result *r,
-			     const char *help, size_t max)
+static const char *what(struct arena *a, const struct submission_rights *r,
+			const struct gate_facts *f, const struct gate_claim *c)
 {
 	struct strbuf b;
 
 	strbuf_init(&b, a, 4096);
-	strbuf_printf(&b, "Sender address rejected, %s ", r->field);
-	if (r->address == NULL) {
-		strbuf_printf(&b, "cannot be checked: %s", r->reason);
-	} else if (in->login.n == 0) {
-		add_cut(&b, r->address);
-		strbuf_adds(&b, " needs a login");
-	} else {
-		add_cut(&b, r->address);
-		strbuf_adds(&b, " is not owned by ");
-		add_login(&b, in->login);
-		add_owned(&b, a, in);
+	strbuf_printf(&b, "Sender address rejected, %s ", c->field);
+	if (c->domain == NULL) {
+		strbuf_printf(&b, "cannot be checked: %s", c->reason);
+		return strbuf_cstr(&b);
 	}
-	if (help[0] != '\0')
-		strbuf_printf(&b, ". %s", help);
-	return slice_cstr(a, slice_first(strbuf_slice(&b), max));
+	strbuf_adds(&b, reply_address(a, c->local, c->domain));
+	if (f->login.n == 0) {
+		strbuf_adds(&b, " needs a login");
+		return strbuf_cstr(&b);
+	}
+	strbuf_printf(&b, " is not owned by %s", reply_login(a, f->login));
+	add_owned(&b, a, r, f->login);
+	return strbuf_cstr(&b);
+}
+
+bool submission_check(struct arena *a, const struct submission_rights *r,
+		      const struct gate_facts *f, const struct gate_claims *c,
+		      const char *coaching, struct gate_fault *ret)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct gate_claim *claim = &c->v[i];
+
+		if (claim->domain != NULL && owns(r, f->login, claim))
+			continue;
+		ret->log = gate_claim_text(a, claim);
+		ret->reply = (struct smtp_reply){
+			"550", "5.7.1",
+			reply_text(a, what(a, r, f, claim), coaching)};
+		return false;
+	}
+	return true;
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define KEYCACHE_KEYS 10000
@@ -12,7 +13,7 @@ struct app_tally {
 	atomic_uint_fast64_t by_status[DMARC_STATUS_PERMERROR + 1];
 	atomic_uint_fast64_t would_be[DMARC_P_REJECT + 1];
 	atomic_uint_fast64_t done[DMARC_P_REJECT + 1];
-	atomic_uint_fast64_t owned, not_owned;
+	atomic_uint_fast64_t gate_ok[APP_GATES], gate_fault[APP_GATES];
 };
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
@@ -79,23 +80,23 @@ static bool load_keys(struct app *app, struct strbuf *errors,
 	return true;
 }
 
-static bool load_senders(struct app *app, struct strbuf *errors,
-			 struct strbuf *warnings)
+static bool load_tables(struct app *app, struct strbuf *errors,
+			struct strbuf *warnings)
 {
-	const struct config *c = app->config;
-	struct sender_options o = {
-		.strip_realm = c->submission.login_realm == LOGIN_REALM_STRIP,
-		.delimiter = c->submission.recipient_delimiter,
-		.local_domains = c->submission.local_domains.v,
-		.nlocal_domains = c->submission.local_domains.n,
-	};
+	struct tables *t = tables_load(app->config, errors, warnings);
 
-	if (c->submission.sender_table[0] == '\0')
-		return true;
-	app->senders = sender_table_load(c->submission.sender_table,
-					 c->submission.sender_groups, &o,
-					 errors, warnings);
-	return app->senders != NULL;
+	if (t != NULL)
+		app->tables = tables_place_new(t);
+	return t != NULL;
+}
+
+bool app_reload(struct app *app, struct strbuf *errors, struct strbuf *warnings)
+{
+	struct tables *t = tables_load(app->config, errors, warnings);
+
+	if (t != NULL)
+		tables_put(app->tables, t);
+	return t != NULL;
 }
 
 /* The walk alone needs no list. */
@@ -159,7 +160,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 	};
 	fill_env(&app->env, c);
 	if (!load_suffixes(app, errors) ||
-	    !load_senders(app, errors, warnings) ||
+	    !load_tables(app, errors, warnings) ||
 	    !load_keys(app, errors, warnings)) {
 		app_free(app);
 		return NULL;
@@ -195,7 +196,21 @@ struct dns_options app_dns_options(const struct config *c)
 	};
 }
 
-bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors)
+static void start_meter(struct app *app, struct strbuf *warnings)
+{
+	const struct config *c = app->config;
+	const char *warning = NULL;
+
+	if (c->submission.credentials[0] == '\0')
+		return;
+	app->meter = meter_new(c->arena, c->state_directory, clock_unix(),
+			       &warning);
+	if (warning != NULL)
+		strbuf_printf(warnings, "%s\n", warning);
+}
+
+bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
+	       struct strbuf *warnings)
 {
 	const struct config *c = app->config;
 	struct dns_options o = app_dns_options(c);
@@ -204,10 +219,13 @@ bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors)
 	o.on_outage = tell_outage;
 	o.on_wait = on_wait;
 	app->env.dns = dns_new(c->arena, &o, &err);
-	if (app->env.dns == NULL)
+	if (app->env.dns == NULL) {
 		strbuf_printf(errors, "resolver: %s\n",
 			      err != NULL ? err : "cannot start");
-	return app->env.dns != NULL;
+		return false;
+	}
+	start_meter(app, warnings);
+	return true;
 }
 
 void app_free(struct app *app)
@@ -218,7 +236,8 @@ void app_free(struct app *app)
 		dns_free(app->env.dns);
 	keyring_free(app->keyring);
 	dmarc_psl_free(app->suffixes);
-	sender_table_free(app->senders);
+	tables_place_free(app->tables);
+	meter_free(app->meter);
 	crypto_keycache_free(app->env.dkim.keycache);
 	free(app->tally);
 	free(app);
@@ -235,10 +254,11 @@ void app_count(const struct app *app, enum dmarc_status status,
 		atomic_fetch_add(&t->would_be[v->would_be], 1);
 }
 
-void app_count_sender(const struct app *app, bool owned)
+void app_count_gate(const struct app *app, enum app_gate what, bool fault)
 {
-	atomic_fetch_add(owned ? &app->tally->owned : &app->tally->not_owned,
-			 1);
+	struct app_tally *t = app->tally;
+
+	atomic_fetch_add(fault ? &t->gate_fault[what] : &t->gate_ok[what], 1);
 }
 
 void app_counters_get(const struct app *app, struct app_counters *ret)
@@ -250,8 +270,10 @@ void app_counters_get(const struct app *app, struct app_counters *ret)
 	ret->would_quarantine = atomic_load(&t->would_be[DMARC_P_QUARANTINE]);
 	ret->would_reject = atomic_load(&t->would_be[DMARC_P_REJECT]);
 	ret->quarantined = atomic_load(&t->done[DMARC_P_QUARANTINE]);
-	ret->owned = atomic_load(&t->owned);
-	ret->not_owned = atomic_load(&t->not_owned);
+	for (size_t i = 0; i < APP_GATES; i++) {
+		ret->gate_ok[i] = atomic_load(&t->gate_ok[i]);
+		ret->gate_fault[i] = atomic_load(&t->gate_fault[i]);
+	}
 	ret->rejected = atomic_load(&t->done[DMARC_P_REJECT]);
 }
 

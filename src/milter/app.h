@@ -9,6 +9,18 @@
 #include "eval/eval.h"
 #include "gate/submission.h"
 #include "keys/keyring.h"
+#include "milter/tables.h"
+#include "store/meter.h"
+
+/* The checks of the submission gate. */
+enum app_gate {
+	APP_GATE_SENDER,
+	APP_GATE_LOGIN,
+	APP_GATE_CREDENTIAL,
+	APP_GATE_LIMIT,
+	APP_GATE_TLS,
+	APP_GATES,
+};
 
 /* What became of the inbound messages since start. */
 struct app_counters {
@@ -16,14 +28,15 @@ struct app_counters {
 	/* asked for, and not done or not to the full */
 	uint64_t would_quarantine, would_reject;
 	uint64_t quarantined, rejected;
-	/* outbound, of those whose sender was checked */
-	uint64_t owned, not_owned;
+	/* by the gate: without and with a fault */
+	uint64_t gate_ok[APP_GATES], gate_fault[APP_GATES];
 };
 
 struct app {
 	const struct config *config;
 	struct keyring *keyring;
-	struct sender_table *senders; /* NULL: senders are not checked */
+	struct tables_place *tables;
+	struct meter *meter; /* of the limits; NULL: no credentials */
 	struct dmarc_psl *suffixes; /* NULL: the tree walk needs none */
 	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
@@ -42,16 +55,22 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
  * mistake.  Nothing is loaded.  The configuration must outlive it. */
 struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors);
 struct dns_options app_dns_options(const struct config *c);
-/* Starts the resolver (and its thread): after privileges were dropped.
- * `on_wait`: as in struct dns_options, or NULL. */
-bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors);
+/* Starts the resolver and the meter (and their threads): after privileges were
+ * dropped.  `on_wait`: as in struct dns_options, or NULL.  A meter that cannot
+ * keep its counts is a line in `warnings`. */
+bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
+	       struct strbuf *warnings);
+/* Reads the tables of the gate again.  False: one is wrong, the old ones stay;
+ * lines as of app_new().  Messages in flight keep what they began with. */
+bool app_reload(struct app *app, struct strbuf *errors,
+		struct strbuf *warnings);
 void app_free(struct app *app);
 
 /* Counts one inbound message.  Thread-safe. */
 void app_count(const struct app *app, enum dmarc_status status,
 	       const struct verdict *v);
-/* The same for an outbound one whose sender was checked. */
-void app_count_sender(const struct app *app, bool owned);
+/* The same for what a check of the gate found. */
+void app_count_gate(const struct app *app, enum app_gate what, bool fault);
 void app_counters_get(const struct app *app, struct app_counters *ret);
 
 /* The direction that the listener called `name` forces, or -1. */

@@ -81,7 +81,9 @@ static void ask_macros(SMFICTX *ctx)
 		const char *names;
 	} want[] = {
 		{SMFIM_CONNECT, "j v {daemon_name} {client_resolve}"},
-		{SMFIM_ENVFROM, "i {auth_authen}"},
+		{SMFIM_ENVFROM,
+		 "i {auth_authen} {auth_type} {tls_version} {cipher} "
+		 "{cipher_bits} {cert_subject} {cert_issuer} {verify}"},
 		{SMFIM_EOH, "i"},
 		{SMFIM_EOM, "i"},
 	};
@@ -173,13 +175,32 @@ static sfsistat on_helo(SMFICTX *ctx, char *helo)
 	return answer(c, SMFIP_NR_HELO);
 }
 
+/* At MAIL, since STARTTLS and AUTH come after the first HELO (TR-1). */
+static struct session_login login_of(SMFICTX *ctx)
+{
+	uint64_t bits = 0;
+
+	(void)slice_u64(macro(ctx, "{cipher_bits}"), 65535, &bits);
+	return (struct session_login){
+		.name = macro(ctx, "{auth_authen}"),
+		.mechanism = macro(ctx, "{auth_type}"),
+		.transport = {
+			.version = macro(ctx, "{tls_version}"),
+			.cipher = macro(ctx, "{cipher}"),
+			.bits = (unsigned)bits,
+			.cert_subject = macro(ctx, "{cert_subject}"),
+			.cert_issuer = macro(ctx, "{cert_issuer}"),
+			.verify = macro(ctx, "{verify}"),
+		}};
+}
+
 static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
 	struct connection *c = connection_of(ctx);
+	struct session_login login = login_of(ctx);
 
 	message_begins(c);
-	session_mail(c->session, slice_of(argv[0]), macro(ctx, "{auth_authen}"),
-		     macro(ctx, "i"));
+	session_mail(c->session, slice_of(argv[0]), &login, macro(ctx, "i"));
 	return answer(c, SMFIP_NR_MAIL);
 }
 

@@ -13,6 +13,13 @@
 
 struct session;
 
+/* What the MTA says about the client at MAIL; empty what it does not say. */
+struct session_login {
+	struct slice name;	/* {auth_authen} */
+	struct slice mechanism; /* {auth_type} */
+	struct transport_facts transport;
+};
+
 /* What is to be done with a message. */
 struct session_outcome {
 	enum verdict_action action;
@@ -38,9 +45,9 @@ void session_connect(struct session *s, struct ip addr, bool maybe_local,
 void session_resolved(struct session *s, struct slice resolve,
 		      struct slice version);
 void session_helo(struct session *s, struct slice helo);
-/* `sender`: as given; `login`, `queue_id`: empty when unknown. */
-void session_mail(struct session *s, struct slice sender, struct slice login,
-		  struct slice queue_id);
+/* `sender`: as given; `queue_id`: empty when unknown. */
+void session_mail(struct session *s, struct slice sender,
+		  const struct session_login *login, struct slice queue_id);
 void session_rcpt(struct session *s);
 void session_header(struct session *s, struct slice name, struct slice value);
 void session_end_of_header(struct session *s);

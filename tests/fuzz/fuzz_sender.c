@@ -31,10 +31,8 @@ static void check_key(const struct sender_table *t, struct arena *a,
 
 	if (*key == '"')
 		return;
-	if (at == NULL) {
-		FUZZ_CHECK(sender_is_owned(t, slice_of(key), "local.test"));
+	if (at == NULL) /* an address of its own may stand before it */
 		return;
-	}
 	FUZZ_CHECK(domain_canon(a, slice_of(at + 1)) != NULL);
 	FUZZ_CHECK(sender_owns(t, login, local, at + 1));
 }

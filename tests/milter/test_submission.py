@@ -28,7 +28,7 @@ def mail(author, extra=""):
 
 
 class Site:
-    def __init__(self, t, key, mode, **options):
+    def __init__(self, t, key, mode, coaching="", **options):
         self.t, self.mode = t, mode
         self.daemon = Daemon(
             start=False, sign=("198.51.100.0/24",),
@@ -42,7 +42,8 @@ class Site:
                 "sender_check": quote(mode), **options}
         with open(self.daemon.config, "a", encoding="utf-8") as f:
             f.write("submission = { " + "".join(
-                f"{k} = {v}; " for k, v in rows.items()) + "};\n")
+                f"{k} = {v}; " for k, v in rows.items()) + "};\n"
+                f"coaching = {{ sender = {quote(coaching)}; }};\n")
         self.daemon.start()
 
     def send(self, login, author, sender=None, extra="", **kw):
@@ -131,7 +132,7 @@ def inbound(t, key):
 def options(t, key):
     s = Site(t, key, "reject", login_realm='"strip"',
              recipient_delimiter='"+"', local_domains='[ "example.com" ]',
-             help='"Ask it@example.com"')
+             coaching="Ask it@example.com")
     with s.daemon:
         s.allowed("login with a realm", "alice@sso.example",
                   "alice@example.com")
@@ -164,10 +165,10 @@ def mistakes(t, key):
             conf = f.read()
         for bad in ('"100%"', '"' + "x" * 201 + '"', '"a\\nb"'):
             s.daemon.write("mailseal.conf", conf.replace(
-                "submission = { ", f"submission = {{ help = {bad}; "))
+                "coaching = { ", f"coaching = {{ login = {bad}; "))
             status, _, err = mailseal("check-config", s.daemon.config)
-            t.ok(status == 78 and "submission.help" in err,
-                 f"help {bad[:10]} is refused", err)
+            t.ok(status == 78 and "coaching.login" in err,
+                 f"coaching {bad[:10]} is refused", err)
 
 
 def big(t, key):

@@ -145,7 +145,8 @@ def main():
                              for d in ("example.com", "example.org")},
                     extra=f"submission = {{ sender_table = {quote(table)}; "
                           'sender_check = "reject"; '
-                          'help = "Ask it@example.com"; };\n') as d, \
+                          '};\ncoaching = { sender = '
+                          '"Ask it@example.com"; };\n') as d, \
                 Postfix(d.address) as p:
             run = Run(t, p, d)
             for test in (run.senders, run.spoofs, run.others):

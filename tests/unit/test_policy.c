@@ -396,7 +396,7 @@ static void test_long_reply(void **state)
 	d.domain = domain;
 	r.dkim = (struct dkim_results){.n = 1, .v = &d};
 	policy_decide(a, &o, &r, &v);
-	assert_true(strlen(v.reply.text) <= POLICY_REPLY_MAX);
+	assert_true(strlen(v.reply.text) <= SMTP_REPLY_MAX);
 	assert_true(strlen(v.reply.text) > 300);
 	assert_non_null(strstr(v.reply.text, "bank.example: SPF pass"));
 	assert_true(slice_ends_ci(slice_of(v.reply.text),

@@ -17,6 +17,8 @@ struct world {
 	char dir[64];
 };
 
+static const struct session_login nobody;
+
 static void put(const char *path, struct slice text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -64,7 +66,7 @@ static int setup(void **state)
 	w->config = config_load(conf, &errors);
 	if (w->config != NULL)
 		w->app = app_new(w->config, &errors, &errors);
-	if (w->app == NULL || !app_start(w->app, NULL, &errors))
+	if (w->app == NULL || !app_start(w->app, NULL, &errors, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	*state = w;
 	return 0;
@@ -99,7 +101,9 @@ static void play(struct session *s, const struct input *in,
 	session_connect(s, ip, in->maybe_local, SLICE("[x]"),
 			slice_of(in->listener));
 	session_helo(s, SLICE("mail.example.com"));
-	session_mail(s, slice_of(in->sender), slice_of(in->login), SLICE(""));
+	session_mail(s, slice_of(in->sender),
+		     &(struct session_login){.name = slice_of(in->login)},
+		     SLICE(""));
 	session_rcpt(s);
 	session_header(s, SLICE("From"), slice_of(in->from));
 	session_header(s, SLICE("Subject"), SLICE(" hello\n\tworld"));
@@ -216,7 +220,7 @@ static void test_reuse(void **state)
 	play(s, &rows[0].in, &o);
 	session_abort(s);
 	session_abort(s);
-	session_mail(s, SLICE("<b@example.com>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<b@example.com>"), &nobody, SLICE(""));
 	session_header(s, SLICE("From"), SLICE(" two@example.com"));
 	session_abort(s);
 	play(s, &rows[1].in, &o);
@@ -246,7 +250,7 @@ static void test_forgery_behind_limits(void **state)
 	struct session *s = session_new(w->app);
 	struct session_outcome o;
 
-	session_mail(s, SLICE("<a@x.example>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<a@x.example>"), &nobody, SLICE(""));
 	for (int i = 0; i < 1500; i++)
 		session_header(s, SLICE("X-Fill"), SLICE(" x"));
 	session_header(s, SLICE("Authentication-Results"),
@@ -266,7 +270,8 @@ static void test_unsignable(void **state)
 	struct session *s = session_new(w->app);
 	struct session_outcome o;
 
-	session_mail(s, SLICE("<a@example.com>"), SLICE("u"), SLICE(""));
+	session_mail(s, SLICE("<a@example.com>"),
+		     &(struct session_login){.name = SLICE("u")}, SLICE(""));
 	session_header(s, SLICE("From"), SLICE(" a@example.com"));
 	session_header(s, SLICE("X-Bad"), SLICE(" a\rb"));
 	session_end_of_message(s, SLICE("Q3"), NOW, &o);
@@ -289,7 +294,7 @@ static void play_named(struct session *s, const char *client, const char *name,
 	session_connect(s, ip, false, slice_of(name), SLICE("smtp"));
 	session_resolved(s, slice_of(resolve), slice_of(version));
 	session_helo(s, SLICE("mail.example.com"));
-	session_mail(s, SLICE("<a@example.com>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<a@example.com>"), &nobody, SLICE(""));
 	session_header(s, SLICE("From"), SLICE(" a@example.com"));
 	session_end_of_message(s, SLICE("Q5"), NOW, o);
 }
@@ -342,12 +347,12 @@ static void test_name_lasts(void **state)
 
 	play_named(s, "192.0.2.1", "mta.example.com", "OK", "", &o);
 	session_helo(s, SLICE("again.example.com"));
-	session_mail(s, SLICE("<b@example.com>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<b@example.com>"), &nobody, SLICE(""));
 	session_end_of_message(s, SLICE("Q6"), NOW, &o);
 	assert_non_null(strstr(o.log, TRUST));
 	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
 	session_connect(s, ip, false, SLICE("mta.example.com"), SLICE(""));
-	session_mail(s, SLICE("<b@example.com>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<b@example.com>"), &nobody, SLICE(""));
 	session_end_of_message(s, SLICE("Q7"), NOW, &o);
 	assert_non_null(strstr(o.log, LOOK_UP));
 	session_free(s);
@@ -547,7 +552,7 @@ static void test_limits_reject_nothing(void **state)
 	c->dmarc.disposition = DISPOSITION_HONOR;
 	assert_true(ip_parse(SLICE("203.0.113.1"), &ip));
 	session_connect(s, ip, false, SLICE("[x]"), SLICE("smtp"));
-	session_mail(s, SLICE("<a@x.example>"), SLICE(""), SLICE(""));
+	session_mail(s, SLICE("<a@x.example>"), &nobody, SLICE(""));
 	session_header(s, SLICE("From"), SLICE(" a@example.com"));
 	for (int i = 0; i < 1500; i++)
 		session_header(s, SLICE("X-Fill"), SLICE(" x"));

@@ -16,45 +16,43 @@ static const char table[] =
 
 static const struct row {
 	const char *what, *login, *mail, *from, *sender;
-	const char *field; /* NULL: all owned */
-	const char *address;
+	const char *log; /* NULL: all owned */
 } rows[] = {
 	{"its own", "alice", "<alice@example.com>", "Alice <alice@example.com>",
-	 NULL, NULL, NULL},
-	{"another's MAIL FROM", "alice", "<bob@example.com>",
-	 "alice@example.com", NULL, "MAIL FROM", "bob@example.com"},
-	{"another's From", "bob", "<info@example.com>", "alice@example.com",
-	 NULL, "From", "alice@example.com"},
-	{"the second author is another", "alice", "<alice@example.com>",
-	 "info@example.com, ceo@example.com", NULL, "From", "ceo@example.com"},
-	{"two of its own", "alice", "<alice@example.com>",
-	 "info@example.com, alice@example.com", NULL, NULL, NULL},
-	{"another's Sender", "alice", "<alice@example.com>",
-	 "alice@example.com", "ceo@example.com", "Sender", "ceo@example.com"},
-	{"its own Sender", "alice", "<alice@example.com>", "alice@example.com",
-	 "info@example.com", NULL, NULL},
-	{"a bounce of its own", "alice", "<>", "alice@example.com", NULL, NULL,
-	 NULL},
-	{"a bounce of another", "alice", "<>", "bob@example.com", NULL, "From",
-	 "bob@example.com"},
-	{"a whole domain", "carol", "<x@example.org>", "y@example.org", NULL,
 	 NULL, NULL},
-	{"not its subdomains", "carol", "<x@example.org>", "y@a.example.org",
-	 NULL, "From", "y@a.example.org"},
-	{"nobody logged in", "", "<alice@example.com>", "alice@example.com",
-	 NULL, "MAIL FROM", "alice@example.com"},
-	{"From cannot be read", "alice", "<alice@example.com>",
-	 "alice@example.com <x@y", NULL, "From", NULL},
-	{"an empty group", "alice", "<alice@example.com>", "x:;", NULL, "From",
+	{"another's MAIL FROM", "alice", "<bob@example.com>",
+	 "alice@example.com", NULL, "MAIL FROM bob@example.com"},
+	{"another's From", "bob", "<info@example.com>", "alice@example.com",
+	 NULL, "From alice@example.com"},
+	{"the second author is another", "alice", "<alice@example.com>",
+	 "info@example.com, ceo@example.com", NULL, "From ceo@example.com"},
+	{"two of its own", "alice", "<alice@example.com>",
+	 "info@example.com, alice@example.com", NULL, NULL},
+	{"another's Sender", "alice", "<alice@example.com>",
+	 "alice@example.com", "ceo@example.com", "Sender ceo@example.com"},
+	{"its own Sender", "alice", "<alice@example.com>", "alice@example.com",
+	 "info@example.com", NULL},
+	{"a bounce of its own", "alice", "<>", "alice@example.com", NULL, NULL},
+	{"a bounce of another", "alice", "<>", "bob@example.com", NULL,
+	 "From bob@example.com"},
+	{"a whole domain", "carol", "<x@example.org>", "y@example.org", NULL,
 	 NULL},
+	{"not its subdomains", "carol", "<x@example.org>", "y@a.example.org",
+	 NULL, "From y@a.example.org"},
+	{"nobody logged in", "", "<alice@example.com>", "alice@example.com",
+	 NULL, "MAIL FROM alice@example.com"},
+	{"From cannot be read", "alice", "<alice@example.com>",
+	 "alice@example.com <x@y", NULL, "From (address without domain)"},
+	{"an empty group", "alice", "<alice@example.com>", "x:;", NULL,
+	 "From (no address)"},
 	{"MAIL FROM without domain", "alice", "<alice>", "alice@example.com",
-	 NULL, "MAIL FROM", NULL},
+	 NULL, "MAIL FROM (no address with a domain)"},
 	{"MAIL FROM at a literal", "alice", "<alice@[192.0.2.1]>",
-	 "alice@example.com", NULL, "MAIL FROM", NULL},
+	 "alice@example.com", NULL, "MAIL FROM (no address with a domain)"},
 	{"quoted, it is the same", "alice", "<\"alice\"@example.com>",
-	 "\"alice\"@EXAMPLE.com", NULL, NULL, NULL},
+	 "\"alice\"@EXAMPLE.com", NULL, NULL},
 	{"a local-part with blanks", "alice", "<\"a % b\"@example.com>",
-	 "alice@example.com", NULL, "MAIL FROM", "...@example.com"},
+	 "alice@example.com", NULL, "MAIL FROM ...@example.com"},
 };
 
 struct world {
@@ -62,8 +60,10 @@ struct world {
 	struct sender_table *senders;
 	struct field_list fields;
 	struct addr_authors authors;
-	struct submission_input in;
-	struct submission_result r;
+	struct submission_rights rights;
+	struct gate_facts facts;
+	struct gate_fault fault;
+	bool ok;
 };
 
 static void add_field(struct world *w, const char *name, const char *value)
@@ -75,7 +75,17 @@ static void add_field(struct world *w, const char *name, const char *value)
 			       slice_of(value));
 }
 
-static void run(struct world *w, const struct row *row)
+static void check(struct world *w, const char *coaching)
+{
+	struct gate_claims c;
+
+	gate_claims_of(w->arena, &w->facts, &c);
+	w->fault = (struct gate_fault){0};
+	w->ok = submission_check(w->arena, &w->rights, &w->facts, &c, coaching,
+				 &w->fault);
+}
+
+static void run(struct world *w, const struct row *row, const char *coaching)
 {
 	struct sender_options o = {.delimiter = ""};
 	struct sender_text none = {SLICE(""), ""};
@@ -91,14 +101,15 @@ static void run(struct world *w, const struct row *row)
 	add_field(w, "From", row->from);
 	add_field(w, "Sender", row->sender);
 	addr_authors_of(w->arena, &w->fields, &w->authors);
-	w->in = (struct submission_input){
-		.senders = w->senders,
+	w->rights = (struct submission_rights){.senders = w->senders,
+					       .delimiter = ""};
+	w->facts = (struct gate_facts){
 		.login = slice_of(row->login),
 		.mail = slice_of(row->mail),
 		.authors = &w->authors,
 		.fields = &w->fields,
 	};
-	submission_check(w->arena, &w->in, &w->r);
+	check(w, coaching);
 }
 
 static void done(struct world *w)
@@ -107,25 +118,19 @@ static void done(struct world *w)
 	arena_free(w->arena);
 }
 
-static bool same(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static void test_rows(void **state)
 {
 	struct world w;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		run(&w, &rows[i]);
-		if (!same(w.r.field, rows[i].field) ||
-		    !same(w.r.address, rows[i].address))
-			fail_msg("%s: %s %s", rows[i].what,
-				 w.r.field != NULL ? w.r.field : "owned",
-				 w.r.address != NULL ? w.r.address : "");
-		if (w.r.field != NULL && w.r.address == NULL)
-			assert_non_null(w.r.reason);
+		const char *log = rows[i].log;
+
+		run(&w, &rows[i], "");
+		if (w.ok != (log == NULL) ||
+		    (log != NULL && strcmp(w.fault.log, log) != 0))
+			fail_msg("%s: %s", rows[i].what,
+				 w.ok ? "owned" : w.fault.log);
 		done(&w);
 	}
 }
@@ -135,12 +140,48 @@ static void test_several_senders(void **state)
 	struct world w;
 
 	(void)state;
-	run(&w, &rows[0]);
+	run(&w, &rows[0], "");
 	add_field(&w, "Sender", "alice@example.com");
 	add_field(&w, "sender", "alice@example.com");
-	submission_check(w.arena, &w.in, &w.r);
-	assert_string_equal(w.r.field, "Sender");
-	assert_string_equal(w.r.reason, "several Sender fields");
+	check(&w, "");
+	assert_false(w.ok);
+	assert_string_equal(w.fault.log, "Sender (several Sender fields)");
+	done(&w);
+}
+
+/* The addresses of a credential are all that its login may use. */
+static void test_credential(void **state)
+{
+	const char *v[] = {"news@example.net", "@example.org"};
+	const struct credential k = {.login = "alice", .addresses = {2, v}};
+	struct world w;
+
+	(void)state;
+	run(&w, &rows[0], "");
+	assert_true(w.ok);
+	w.rights.credential = &k;
+	check(&w, "");
+	assert_false(w.ok);
+	assert_string_equal(w.fault.reply.text,
+			    "Sender address rejected, MAIL FROM "
+			    "alice@example.com is not owned by login alice; it "
+			    "owns news@example.net, @example.org");
+	done(&w);
+	run(&w,
+	    &(struct row){.login = "alice",
+			  .mail = "<NEWS+7@example.net>",
+			  .from = "any@example.org"},
+	    "");
+	w.rights.credential = &k;
+	check(&w, "");
+	assert_string_equal(w.fault.log, "MAIL FROM NEWS+7@example.net");
+	w.rights.delimiter = "+";
+	check(&w, "");
+	assert_true(w.ok);
+	w.rights.senders = NULL; /* nor is a table needed */
+	assert_true(submission_has_rights(&w.rights));
+	check(&w, "");
+	assert_true(w.ok);
 	done(&w);
 }
 
@@ -188,15 +229,15 @@ static void test_replies(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(replies) / sizeof(*replies); i++) {
-		run(&w, &replies[i].row);
-		assert_string_equal(submission_reply(w.arena, &w.in, &w.r,
-						     replies[i].help, 400),
-				    replies[i].want);
-		assert_int_equal(strlen(submission_reply(w.arena, &w.in, &w.r,
-							 replies[i].help, 30)),
-				 30);
+		run(&w, &replies[i].row, replies[i].help);
+		assert_string_equal(w.fault.reply.text, replies[i].want);
+		assert_string_equal(w.fault.reply.code, "550");
+		assert_string_equal(w.fault.reply.enhanced, "5.7.1");
 		done(&w);
 	}
+	run(&w, &replies[0].row, (char[500]){[0 ... 498] = 'x'});
+	assert_int_equal(strlen(w.fault.reply.text), SMTP_REPLY_MAX);
+	done(&w);
 }
 
 int main(void)
@@ -204,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_several_senders),
+		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_replies),
 	};
 

@@ -1,0 +1,174 @@
+/*
+ * The members of the groups that stand in lists, in the manner of the option
+ * table (options.c), and the one reader for all of them.
+ */
+#include "config/loader.h"
+
+#include <string.h>
+
+#define COUNT(v) (sizeof(v) / sizeof((v)[0]))
+
+const char *const config_tls_words[] = {
+	"none", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL};
+
+/* In the order of the bits of enum login_class. */
+static const char *const class_words[] = {"password",	 "token", "kerberos",
+					  "certificate", "bound", NULL};
+
+/* clang-format off */
+#define AT(member) offsetof(struct login_demand, member)
+static const struct config_option demand[] = {
+	{"address", OPTION_ADDRESS, AT(address), "", 0, 0, NULL, ""},
+	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+	{"group", OPTION_NAME, AT(group), "", 0, 0, NULL, ""},
+	{"classes", OPTION_WORDS, AT(classes), NULL, 0, 0, class_words, ""},
+};
+#undef AT
+#define AT(member) offsetof(struct login_certificate, member)
+static const struct config_option certificate[] = {
+	{"subject", OPTION_NAME, AT(subject), NULL, 0, 0, NULL, ""},
+	{"issuer", OPTION_NAME, AT(issuer), NULL, 0, 0, NULL, ""},
+	{"login", OPTION_NAME, AT(login), "", 0, 0, NULL, ""},
+};
+#undef AT
+#define AT(member) offsetof(struct transport_peer, member)
+static const struct config_option peer[] = {
+	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+	{"networks", OPTION_NETS, AT(networks), "", 0, 0, NULL, ""},
+	{"version", OPTION_WORD, AT(version), "", 0, 0, config_tls_words, ""},
+	{"bits", OPTION_INTEGER, AT(bits), "", 0, 512, NULL, ""},
+	{"certificate", OPTION_BOOLEAN, AT(certificate), "", 0, 0, NULL, ""},
+	{"subject", OPTION_NAME, AT(subject), "", 0, 0, NULL, ""},
+	{"issuer", OPTION_NAME, AT(issuer), "", 0, 0, NULL, ""},
+};
+#undef AT
+#define AT(member) offsetof(struct config_bulk, member)
+static const struct config_option bulk[] = {
+	{"header", OPTION_NAME, AT(header), "", 0, 0, NULL, ""},
+	{"login", OPTION_NAME, AT(login), "", 0, 0, NULL, ""},
+	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+};
+#undef AT
+#define AT(member) offsetof(struct credential, member)
+#define LIMIT_MAX 1000000000
+static const struct config_option credential[] = {
+	{"login", OPTION_NAME, AT(login), NULL, 0, 0, NULL, ""},
+	{"addresses", OPTION_ADDRESSES, AT(addresses), "", 0, 0, NULL, ""},
+	{"networks", OPTION_NETS, AT(networks), "", 0, 0, NULL, ""},
+	{"tls_version", OPTION_WORD, AT(tls_version), "", 0, 0,
+	 config_tls_words, ""},
+	{"recipients", OPTION_INTEGER, AT(recipients), "", 1, LIMIT_MAX, NULL,
+	 ""},
+	{"messages_per_hour", OPTION_INTEGER, AT(limits.messages_per_hour), "",
+	 1, LIMIT_MAX, NULL, ""},
+	{"messages_per_day", OPTION_INTEGER, AT(limits.messages_per_day), "",
+	 1, LIMIT_MAX, NULL, ""},
+	{"recipients_per_hour", OPTION_INTEGER, AT(limits.recipients_per_hour),
+	 "", 1, LIMIT_MAX, NULL, ""},
+	{"recipients_per_day", OPTION_INTEGER, AT(limits.recipients_per_day),
+	 "", 1, LIMIT_MAX, NULL, ""},
+	{"expires", OPTION_TIME, AT(expires), "", 0, 0, NULL, ""},
+	{"revoked", OPTION_BOOLEAN, AT(revoked), "", 0, 0, NULL, ""},
+};
+#undef AT
+/* clang-format on */
+
+static const struct config_members demands = {
+	sizeof(struct login_demand), COUNT(demand), demand,
+	"a list of groups: ( { address, domain or group = \"...\"; classes = "
+	"[ \"token\", \"certificate\" ]; } )"};
+static const struct config_members certificates = {
+	sizeof(struct login_certificate), COUNT(certificate), certificate,
+	"a list of groups: ( { subject = \"...\"; issuer = \"...\"; login = "
+	"\"...\"; } )"};
+static const struct config_members peers = {
+	sizeof(struct transport_peer), COUNT(peer), peer,
+	"a list of groups: ( { domain = \"...\" or networks = [ ]; version = "
+	"\"TLSv1.2\"; bits = 128; certificate = true; } )"};
+static const struct config_members bulks = {
+	sizeof(struct config_bulk), COUNT(bulk), bulk,
+	"a list of groups: ( { header, login or domain = \"...\"; } )"};
+static const struct config_members credentials = {
+	sizeof(struct credential), COUNT(credential), credential,
+	"a list of groups: ( { login = \"...\"; addresses = [ "
+	"\"@example.com\" ]; messages_per_day = 1000; } )"};
+
+const struct config_option config_credentials_option = {
+	"credentials", OPTION_CREDENTIALS, 0, "( )", 0, 0, NULL, ""};
+
+const struct config_members *config_members(enum option_type type)
+{
+	switch ((int)type) {
+	case OPTION_DEMANDS:
+		return &demands;
+	case OPTION_CERTIFICATES:
+		return &certificates;
+	case OPTION_PEERS:
+		return &peers;
+	case OPTION_BULK:
+		return &bulks;
+	case OPTION_CREDENTIALS:
+		return &credentials;
+	default:
+		return NULL;
+	}
+}
+
+/* ---- reading ---- */
+
+static const struct config_option *find(const struct config_members *m,
+					const char *name)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->v[i].name, name) == 0)
+			return &m->v[i];
+	return NULL;
+}
+
+static void read_group(struct loader *l, const struct config_node *g,
+		       const struct config_option *o,
+		       const struct config_members *m, void *ret)
+{
+	const char **source = ret;
+
+	*source = config_source_of(l, g);
+	if (g->type != CONFIG_NODE_GROUP) {
+		config_complain_value(l, g, o);
+		return;
+	}
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i].text == NULL &&
+		    config_node_member(g, m->v[i].name) == NULL)
+			config_complain(l, g, "%s: \"%s\" is missing; give %s",
+					o->name, m->v[i].name, m->wants);
+	for (size_t i = 0; i < g->n; i++) {
+		const struct config_option *row = find(m, g->v[i].name);
+
+		if (row != NULL)
+			config_read_into(l, &g->v[i], row, ret);
+		else
+			config_complain(l, &g->v[i],
+					"%s: unknown key \"%s\"; give %s",
+					o->name, config_shown(l, g->v[i].name),
+					m->wants);
+	}
+}
+
+void config_read_groups(struct loader *l, const struct config_node *s,
+			const struct config_option *o, void *at)
+{
+	const struct config_members *m = config_members(o->type);
+	struct list {
+		size_t n;
+		void *v;
+	} *list = at;
+
+	if (s->type != CONFIG_NODE_LISTING) {
+		config_complain_value(l, s, o);
+		return;
+	}
+	list->n = s->n;
+	list->v = arena_array(l->arena, s->n, m->size);
+	for (size_t i = 0; i < s->n; i++)
+		read_group(l, &s->v[i], o, m, (char *)list->v + i * m->size);
+}

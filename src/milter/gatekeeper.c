@@ -1,0 +1,160 @@
+/*
+ * The order of the checks: the credential first, since nothing else matters of
+ * one that is revoked; then the connection, the strength of the login, and the
+ * addresses.  All are made, so that the log has every fault; the first that
+ * refuses gives the reply.
+ */
+#include "milter/gatekeeper.h"
+
+static void note(struct gatekeeper *g, const char *text)
+{
+	g->log = g->log == NULL ? text
+				: arena_printf(g->arena, "%s%s", g->log, text);
+}
+
+/* `why`: a constant for the log of a message that is not signed. */
+static void fault(struct gatekeeper *g, enum app_gate what, enum gate_mode mode,
+		  const struct gate_fault *f, const char *why)
+{
+	app_count_gate(g->app, what, true);
+	if (mode >= GATE_SIGN && g->unsigned_why == NULL)
+		g->unsigned_why = why;
+	if (mode < GATE_REJECT || g->refused)
+		return;
+	g->refused = true;
+	g->reply = f->reply;
+}
+
+static void check_credential(struct gatekeeper *g, int64_t now)
+{
+	const struct config *c = g->app->config;
+	struct gate_fault f;
+
+	if (g->tables->credentials == NULL)
+		return;
+	g->credential = credential_find(g->tables->credentials, g->facts.login);
+	if (g->credential == NULL)
+		return;
+	if (credential_check(g->arena, g->credential, &g->facts, now,
+			     c->coaching.credential, &f)) {
+		app_count_gate(g->app, APP_GATE_CREDENTIAL, false);
+		note(g, " credential=ok");
+		return;
+	}
+	note(g, arena_printf(g->arena, " credential=refused(%s)", f.log));
+	fault(g, APP_GATE_CREDENTIAL,
+	      (enum gate_mode)c->submission.credential_check, &f,
+	      "credential is refused");
+}
+
+static void check_transport(struct gatekeeper *g, const struct gate_claims *c)
+{
+	const struct config *conf = g->app->config;
+	const struct transport_rules r = {
+		.login_version = conf->tls.login_version,
+		.login_bits = conf->tls.login_bits,
+		.npeers = conf->tls.peers.n,
+		.peers = conf->tls.peers.v,
+	};
+	struct gate_fault f;
+
+	if (transport_check(g->arena, &r, &g->facts, c, conf->coaching.tls, &f))
+		return;
+	note(g, arena_printf(g->arena, " tls-check=weak(%s)", f.log));
+	fault(g, APP_GATE_TLS,
+	      conf->tls.mode == TLS_MODE_REJECT ? GATE_REJECT : GATE_MONITOR,
+	      &f, "connection is too weak");
+}
+
+static void check_login(struct gatekeeper *g, const struct gate_claims *c)
+{
+	const struct config *conf = g->app->config;
+	const struct login_rules r = {
+		.ncertificates = conf->submission.certificates.n,
+		.certificates = conf->submission.certificates.v,
+		.ndemands = conf->submission.login_classes.n,
+		.demands = conf->submission.login_classes.v,
+		.senders = g->tables->senders,
+	};
+	struct gate_fault f;
+
+	if (g->facts.login.n > 0)
+		note(g, arena_printf(g->arena, " class=%s",
+				     login_classes_text(
+					     g->arena,
+					     login_classes(&r, &g->facts))));
+	if (login_check(g->arena, &r, &g->facts, c, conf->coaching.login, &f))
+		return;
+	note(g, arena_printf(g->arena, " login-check=weak(%s)", f.log));
+	fault(g, APP_GATE_LOGIN, (enum gate_mode)conf->submission.login_check,
+	      &f, "login is too weak for the address");
+}
+
+static void check_sender(struct gatekeeper *g, const struct gate_claims *c)
+{
+	const struct config *conf = g->app->config;
+	const struct submission_rights r = {
+		.senders = g->tables->senders,
+		.credential = g->credential,
+		.delimiter = conf->submission.recipient_delimiter,
+	};
+	struct gate_fault f;
+
+	if (!submission_has_rights(&r))
+		return;
+	if (submission_check(g->arena, &r, &g->facts, c, conf->coaching.sender,
+			     &f)) {
+		app_count_gate(g->app, APP_GATE_SENDER, false);
+		note(g, " sender=owned");
+		return;
+	}
+	note(g, arena_printf(g->arena, " sender=not-owned(%s)", f.log));
+	fault(g, APP_GATE_SENDER, (enum gate_mode)conf->submission.sender_check,
+	      &f, "address is not owned by the login");
+}
+
+void gatekeeper_submission(struct gatekeeper *g, int64_t now)
+{
+	struct gate_claims c;
+
+	gate_claims_of(g->arena, &g->facts, &c);
+	check_credential(g, now);
+	check_transport(g, &c);
+	check_login(g, &c);
+	check_sender(g, &c);
+}
+
+void gatekeeper_transport(struct gatekeeper *g)
+{
+	struct gate_claims c;
+
+	if (g->app->config->tls.peers.n == 0)
+		return;
+	gate_claims_of(g->arena, &g->facts, &c);
+	check_transport(g, &c);
+}
+
+void gatekeeper_limits(struct gatekeeper *g, int64_t now)
+{
+	const struct config *c = g->app->config;
+	const struct credential *k = g->credential;
+	struct gate_fault f;
+	const char *what;
+	int64_t limit, frees;
+
+	if (k == NULL || g->refused || g->app->meter == NULL ||
+	    !credential_has_limits(k))
+		return;
+	if (meter_take(g->app->meter,
+		       slice_of(slice_lower(g->arena, slice_of(k->login))),
+		       &k->limits, (int64_t)g->facts.nrcpts, now, &what, &limit,
+		       &frees)) {
+		app_count_gate(g->app, APP_GATE_LIMIT, false);
+		return;
+	}
+	credential_over_limit(g->arena, k, what, limit, frees,
+			      c->coaching.limit, &f);
+	note(g, arena_printf(g->arena, " limit=over(%s)", f.log));
+	fault(g, APP_GATE_LIMIT, (enum gate_mode)c->submission.credential_check,
+	      &f, "login is over its limit");
+}

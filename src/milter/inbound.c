@@ -1,0 +1,101 @@
+/*
+ * Mail that arrives: evaluate, decide, stamp.
+ */
+#include "gate/transport.h"
+#include "milter/session_state.h"
+
+void inbound_begin(struct session *s)
+{
+	s->evaluation = evaluation_new(s->msg, &s->app->env, &s->msg_client,
+				       &s->envelope, &s->fields);
+}
+
+static struct policy_options options_of(const struct session *s)
+{
+	const struct config *c = s->app->config;
+
+	return (struct policy_options){
+		.disposition = (enum dmarc_disposition)c->dmarc.disposition,
+		.quarantine = (enum dmarc_quarantine)c->dmarc.quarantine,
+		.exempt = policy_exempt(&s->app->env, &s->msg_client),
+		.over_limit = policy_over_limit(&s->fields),
+		.coaching = c->coaching.dmarc,
+	};
+}
+
+static void stamp(struct session *s, const struct results *r,
+		  const struct verdict *v, struct edits *ret)
+{
+	if (v->action == VERDICT_REJECT)
+		stamp_outbound(s->msg, &s->own, NULL, 0, ret);
+	else
+		stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
+			      &s->envelope, r, v, ret);
+}
+
+/* What is asked of the MTA.  A message that it will not hold gets the field
+ * in any case: it is not to look like others. */
+static void ask(struct session *s, const struct results *r,
+		const struct verdict *v, struct session_outcome *ret)
+{
+	struct verdict tagged = *v;
+
+	ret->action = v->action;
+	ret->reply = v->reply;
+	stamp(s, r, v, &ret->edits);
+	if (!v->hold)
+		return;
+	ret->hold = v->mark;
+	tagged.tag = true;
+	stamp(s, r, &tagged, &ret->unheld);
+}
+
+/* What the connection must be of a peer that is named in tls.peers. */
+static void check_peer(struct session *s, const struct results *r)
+{
+	s->gate = session_gatekeeper(s);
+	s->gate.facts.authors = &r->authors;
+	gatekeeper_transport(&s->gate);
+}
+
+static void refuse(const struct session *s, struct verdict *v)
+{
+	v->action = VERDICT_REJECT;
+	v->reply = s->gate.reply;
+	v->hold = false;
+	v->tag = false;
+}
+
+static const char *explain(struct session *s, const struct results *r,
+			   const struct verdict *v)
+{
+	return arena_printf(
+		s->msg, "%s direction=inbound(%s) tls=%s%s",
+		explain_inbound(s->msg, &s->msg_client, &s->envelope, r, v),
+		s->why, transport_text(s->msg, &s->login.transport),
+		s->gate.log != NULL ? s->gate.log : "");
+}
+
+void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
+{
+	struct policy_options o = options_of(s);
+	struct results r;
+	struct verdict v;
+
+	evaluation_end(s->evaluation, now, &r);
+	policy_decide(s->msg, &o, &r, &v);
+	check_peer(s, &r);
+	if (s->gate.refused)
+		refuse(s, &v);
+	ask(s, &r, &v, ret);
+	app_count(s->app, r.dmarc.status, &v);
+	ret->log = session_log_line(s, explain(s, &r, &v));
+	if (r.dmarc.difference != NULL)
+		ret->warn = session_log_line(
+			s, arena_printf(s->msg, "dmarc.discovery differs: %s",
+					r.dmarc.difference));
+	else if (r.second_opinion != NULL)
+		ret->warn = session_log_line(
+			s, arena_printf(s->msg, "libopendmarc differs: %s",
+					r.second_opinion));
+}

@@ -1,0 +1,152 @@
+/*
+ * Mail that leaves: the gate, then signatures.
+ */
+#include "base/clock.h"
+#include "gate/transport.h"
+#include "milter/session_state.h"
+
+/* Did somebody hand it in who has to show a right?  What a network or the
+ * host itself gives is trusted as a whole. */
+static bool is_submission(const struct session *s)
+{
+	if (s->envelope.login.n > 0)
+		return true;
+	return !s->msg_client.local &&
+	       !ip_nets_have(&s->app->config->networks.sign,
+			     &s->msg_client.addr);
+}
+
+static void check_gate(struct session *s)
+{
+	s->gate = session_gatekeeper(s);
+	if (is_submission(s))
+		gatekeeper_submission(&s->gate, clock_unix());
+	else
+		gatekeeper_transport(&s->gate);
+}
+
+void outbound_begin(struct session *s)
+{
+	const char *domain;
+
+	addr_authors_of(s->msg, &s->fields, &s->authors);
+	check_gate(s);
+	if (s->gate.unsigned_why != NULL) {
+		s->unsigned_why = s->gate.unsigned_why;
+		return;
+	}
+	if (s->fields.trouble != FIELD_OK) {
+		/* Its From cannot be trusted to be the only one. */
+		s->must_sign = keyring_domains(s->app->keyring) > 0;
+		s->unsigned_why = field_trouble_text(s->fields.trouble);
+		return;
+	}
+	domain = policy_signing_domain(&s->authors, &s->unsigned_why);
+	if (domain == NULL)
+		return;
+	keyring_choose(s->app->keyring, s->msg, domain, clock_mono_ms(),
+		       &s->keys);
+	s->must_sign = s->keys.must_sign;
+	if (s->keys.n == 0) {
+		s->unsigned_why = s->keys.why;
+		return;
+	}
+	s->signer = dkim_signer_new(s->msg, &s->fields, s->keys.v, s->keys.n,
+				    clock_unix());
+	if (s->signer == NULL)
+		s->unsigned_why = "signature could not be opened";
+	else
+		dkim_signer_mta(s->signer, s->mta);
+}
+
+/* Signs; false when it had to be signed and could not be. */
+static bool sign(struct session *s, struct slice *values, size_t *n)
+{
+	const char *reason = NULL;
+
+	*n = 0;
+	if (s->signer == NULL)
+		return !s->must_sign;
+	if (!dkim_signer_end(s->signer, values, &reason)) {
+		s->unsigned_why = reason != NULL ? reason : "signing failed";
+		return false;
+	}
+	*n = s->keys.n;
+	return true;
+}
+
+static const char *explain_outbound(struct session *s, size_t nsigned)
+{
+	struct strbuf b;
+	char ip[IP_TEXT_MAX];
+
+	strbuf_init(&b, s->msg, 8192);
+	strbuf_adds(&b, "from=");
+	for (size_t i = 0; i < s->authors.ndomains; i++)
+		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
+			      s->authors.domains[i]);
+	strbuf_printf(&b, " client=%s direction=outbound(%s)",
+		      s->msg_client.local ? "local"
+					  : ip_format(&s->msg_client.addr, ip),
+		      s->why);
+	if (s->envelope.login.n > 0) {
+		strbuf_adds(&b, " login=");
+		strbuf_add_escaped(&b, s->login.name, 128);
+		strbuf_adds(&b, " mechanism=");
+		strbuf_add_escaped(&b, s->login.mechanism, 64);
+	}
+	if (!s->msg_client.local)
+		strbuf_printf(&b, " tls=%s",
+			      transport_text(s->msg, &s->login.transport));
+	if (s->gate.log != NULL)
+		strbuf_adds(&b, s->gate.log);
+	strbuf_adds(&b, " signed=");
+	for (size_t i = 0; i < nsigned; i++)
+		strbuf_printf(&b, "%s%s/%s", i > 0 ? "," : "",
+			      s->keys.v[i].domain, s->keys.v[i].selector);
+	if (nsigned == 0)
+		strbuf_printf(&b, "no why=\"%s\"",
+			      s->unsigned_why != NULL ? s->unsigned_why : "");
+	return strbuf_cstr(&b);
+}
+
+/* What may break the signature on its way out. */
+static void warn_broken(struct session *s, struct session_outcome *ret)
+{
+	const char *what = dkim_signer_warning(s->signer);
+
+	if (what != NULL)
+		ret->warn = session_log_line(s, what);
+}
+
+static void refuse(const struct session *s, struct session_outcome *ret)
+{
+	ret->reply = s->gate.reply;
+	ret->action =
+		ret->reply.code[0] == '4' ? VERDICT_TEMPFAIL : VERDICT_REJECT;
+}
+
+void outbound_end(struct session *s, struct session_outcome *ret)
+{
+	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
+	size_t n;
+	bool ok = sign(s, values, &n);
+
+	gatekeeper_limits(&s->gate, clock_unix());
+	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
+	ret->log = session_log_line(s, explain_outbound(s, n));
+	if (s->keys.error != NULL)
+		ret->warn = session_log_line(s, s->keys.error);
+	else if (n > 0)
+		warn_broken(s, ret);
+	if (s->gate.refused) {
+		refuse(s, ret);
+		return;
+	}
+	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
+		return;
+	ret->action = VERDICT_TEMPFAIL;
+	ret->reply = (struct smtp_reply){
+		"451", "4.7.1", "message could not be signed, try again later"};
+	ret->edits.n = 0;
+}

@@ -1,0 +1,53 @@
+/* The state of a session, for the files that make it up: session.c (events),
+ * inbound.c and outbound.c (a message of either direction). */
+#ifndef MAILSEAL_MILTER_SESSION_STATE_H
+#define MAILSEAL_MILTER_SESSION_STATE_H
+
+#include "dkim/dkim.h"
+#include "milter/gatekeeper.h"
+#include "milter/session.h"
+
+struct session {
+	const struct app *app;
+	struct arena *conn; /* replaced at each HELO */
+	struct arena *msg;  /* NULL between messages */
+	struct client_facts client;
+	bool maybe_local;
+	int forced; /* listener's direction or -1 */
+	enum dkim_mta mta;
+
+	/* the message */
+	struct tables *tables;
+	struct client_facts msg_client;
+	struct envelope_facts envelope;
+	struct session_login login;
+	struct field_list fields;
+	struct own_fields own;
+	bool trusted; /* the client's fields in our name stay */
+	bool header_ended;
+	enum mail_direction direction;
+	const char *why; /* rule that decided the direction */
+	struct gatekeeper gate;
+	struct evaluation *evaluation;
+	struct dkim_signer *signer;
+	struct addr_authors authors; /* outbound */
+	struct key_choice keys;
+	const char *unsigned_why; /* constant; NULL: will be signed */
+	bool must_sign;
+	int64_t started_ms;
+};
+
+/* The line of a message in the log. */
+const char *session_log_line(struct session *s, const char *text);
+/* What the gate is asked about. */
+struct gatekeeper session_gatekeeper(struct session *s);
+
+/* ---- inbound.c ---- */
+void inbound_begin(struct session *s); /* at end of header */
+void inbound_end(struct session *s, int64_t now, struct session_outcome *ret);
+
+/* ---- outbound.c ---- */
+void outbound_begin(struct session *s);
+void outbound_end(struct session *s, struct session_outcome *ret);
+
+#endif

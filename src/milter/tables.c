@@ -1,0 +1,124 @@
+/* Loads the tables of the gate, and swaps them. */
+#include "milter/tables.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* `tables` is what others see. */
+struct holder {
+	struct tables tables;
+	struct arena *arena; /* of the credentials */
+	atomic_uint refs;
+};
+
+static struct holder *holder_of(struct tables *t)
+{
+	return (struct holder *)t;
+}
+
+static bool load_senders(struct tables *t, const struct config *c,
+			 struct strbuf *errors, struct strbuf *warnings)
+{
+	struct sender_options o = {
+		.strip_realm = c->submission.login_realm == LOGIN_REALM_STRIP,
+		.delimiter = c->submission.recipient_delimiter,
+		.local_domains = c->submission.local_domains.v,
+		.nlocal_domains = c->submission.local_domains.n,
+	};
+
+	if (c->submission.sender_table[0] == '\0')
+		return true;
+	t->senders = sender_table_load(c->submission.sender_table,
+				       c->submission.sender_groups, &o, errors,
+				       warnings);
+	return t->senders != NULL;
+}
+
+static bool load_credentials(struct holder *h, const struct config *c,
+			     struct strbuf *errors)
+{
+	struct config_credentials list;
+	bool strip = c->submission.login_realm == LOGIN_REALM_STRIP;
+
+	if (c->submission.credentials[0] == '\0')
+		return true;
+	if (!config_load_credentials(h->arena, c->submission.credentials, &list,
+				     errors))
+		return false;
+	h->tables.credentials =
+		credential_table_new(list.v, list.n, strip, errors);
+	return h->tables.credentials != NULL;
+}
+
+struct tables *tables_load(const struct config *c, struct strbuf *errors,
+			   struct strbuf *warnings)
+{
+	struct holder *h = mem_alloc(sizeof(*h));
+	bool ok;
+
+	h->arena = arena_new();
+	atomic_init(&h->refs, 1);
+	ok = load_senders(&h->tables, c, errors, warnings);
+	if (load_credentials(h, c, errors) && ok)
+		return &h->tables;
+	tables_unref(&h->tables);
+	return NULL;
+}
+
+void tables_unref(struct tables *t)
+{
+	struct holder *h = holder_of(t);
+
+	if (t == NULL || atomic_fetch_sub(&h->refs, 1) > 1)
+		return;
+	sender_table_free(h->tables.senders);
+	credential_table_free(h->tables.credentials);
+	arena_free(h->arena);
+	free(h);
+}
+
+struct tables_place {
+	pthread_mutex_t lock;
+	struct tables *current;
+};
+
+struct tables_place *tables_place_new(struct tables *t)
+{
+	struct tables_place *p = mem_alloc(sizeof(*p));
+
+	pthread_mutex_init(&p->lock, NULL);
+	p->current = t;
+	return p;
+}
+
+void tables_place_free(struct tables_place *p)
+{
+	if (p == NULL)
+		return;
+	tables_unref(p->current);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+struct tables *tables_get(struct tables_place *p)
+{
+	struct tables *t;
+
+	pthread_mutex_lock(&p->lock);
+	t = p->current;
+	atomic_fetch_add(&holder_of(t)->refs, 1);
+	pthread_mutex_unlock(&p->lock);
+	return t;
+}
+
+void tables_put(struct tables_place *p, struct tables *t)
+{
+	struct tables *old;
+
+	pthread_mutex_lock(&p->lock);
+	old = p->current;
+	p->current = t;
+	pthread_mutex_unlock(&p->lock);
+	tables_unref(old);
+}
