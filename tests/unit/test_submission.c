@@ -42,7 +42,7 @@ static const struct row {
 	{"nobody logged in", "", "<alice@example.com>", "alice@example.com",
 	 NULL, "MAIL FROM alice@example.com"},
 	{"From cannot be read", "alice", "<alice@example.com>",
-	 "alice@example.com <x@y", NULL, "From (address without domain)"},
+	 "alice@example.com <x@y", NULL, "From (text after an address)"},
 	{"an empty group", "alice", "<alice@example.com>", "x:;", NULL,
 	 "From (no address)"},
 	{"MAIL FROM without domain", "alice", "<alice>", "alice@example.com",
