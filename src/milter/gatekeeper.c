@@ -23,6 +23,8 @@ static void fault(struct gatekeeper *g, enum app_gate what, enum gate_mode mode,
 		return;
 	g->refused = true;
 	g->reply = f->reply;
+	note(g, arena_printf(g->arena, " refused=%s/%s", f->reply.code,
+			     f->reply.enhanced));
 }
 
 static void check_credential(struct gatekeeper *g, int64_t now)

@@ -126,13 +126,25 @@ static void refuse(const struct session *s, struct session_outcome *ret)
 		ret->reply.code[0] == '4' ? VERDICT_TEMPFAIL : VERDICT_REJECT;
 }
 
+/* Counts a message that will be taken; true when it may still be signed. */
+static bool within_limits(struct session *s)
+{
+	gatekeeper_limits(&s->gate, clock_unix());
+	if (s->gate.unsigned_why == NULL)
+		return true;
+	s->unsigned_why = s->gate.unsigned_why;
+	return false;
+}
+
 void outbound_end(struct session *s, struct session_outcome *ret)
 {
 	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
 	size_t n;
-	bool ok = sign(s, values, &n);
+	bool ok = sign(s, values, &n) ||
+		  s->app->config->on_signing_error == ON_ERROR_ACCEPT;
 
-	gatekeeper_limits(&s->gate, clock_unix());
+	if (ok && !within_limits(s))
+		n = 0;
 	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
 	ret->log = session_log_line(s, explain_outbound(s, n));
 	if (s->keys.error != NULL)
@@ -143,7 +155,7 @@ void outbound_end(struct session *s, struct session_outcome *ret)
 		refuse(s, ret);
 		return;
 	}
-	if (ok || s->app->config->on_signing_error == ON_ERROR_ACCEPT)
+	if (ok)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
 	ret->reply = (struct smtp_reply){
