@@ -552,12 +552,15 @@ def standard_macros(mta="postfix", address="192.0.2.1", name=None,
 def send_message(address, data, sender, rcpts=("<rcpt@example.net>",),
                  client="192.0.2.1", name=None, helo="client.example",
                  login=None, daemon="smtpd", mta="postfix", port=25025,
-                 resolve=None, timeout=30, **kw):
-    """One session with one message: the Outcome, with problems noted."""
+                 resolve=None, timeout=30, macros=None, **kw):
+    """One session with one message: the Outcome, with problems noted.
+    `macros`: others at MAIL, {"{tls_version}": "TLSv1.3"}."""
     with Connection(address, timeout=timeout) as c:
         shown = client or "127.0.0.1"
-        s = Session(c, mta, standard_macros(mta, shown, name, login, daemon,
-                                            resolve=resolve))
+        values = standard_macros(mta, shown, name, login, daemon,
+                                 resolve=resolve)
+        values["M"].update(macros or {})
+        s = Session(c, mta, values)
         s.connect(client, name, port)
         if helo is not None:
             s.helo(helo)
