@@ -217,17 +217,34 @@ const char *strbuf_cstr(struct strbuf *b)
 	return b->p != NULL ? b->p : "";
 }
 
-void strbuf_add_escaped(struct strbuf *b, struct slice s, size_t max)
+/* `also`: printable characters to be escaped besides. */
+static void add_escaped(struct strbuf *b, struct slice s, size_t max,
+			struct slice also)
 {
 	size_t n = s.n < max ? s.n : max;
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		if (c >= 0x20 && c < 0x7f && c != '\\')
+		if (c >= 0x20 && c < 0x7f && slice_chr(also, s.p[i]) < 0)
 			strbuf_addc(b, (char)c);
 		else
 			strbuf_printf(b, "\\x%02x", c);
 	}
 	if (n < s.n)
 		strbuf_adds(b, "...");
+}
+
+void strbuf_add_escaped(struct strbuf *b, struct slice s, size_t max)
+{
+	add_escaped(b, s, max, SLICE("\\"));
+}
+
+void strbuf_add_word(struct strbuf *b, struct slice s, size_t max)
+{
+	add_escaped(b, s, max, SLICE("\\\" "));
+}
+
+void strbuf_add_quoted(struct strbuf *b, struct slice s, size_t max)
+{
+	add_escaped(b, s, max, SLICE("\\\""));
 }

@@ -107,5 +107,10 @@ const char *strbuf_cstr(struct strbuf *b); /* "" when empty */
 /* Adds wire text for a log line or a terminal: printable ASCII stays, the
  * rest and `\` become \xNN; at most `max` source bytes, then "...". */
 void strbuf_add_escaped(struct strbuf *b, struct slice s, size_t max);
+/* The same, and space and double quote become \xNN too: one word, that cannot
+ * look like the next field of a log line, or end its quotes. */
+void strbuf_add_word(struct strbuf *b, struct slice s, size_t max);
+/* The same but for the space: for within quotes. */
+void strbuf_add_quoted(struct strbuf *b, struct slice s, size_t max);
 
 #endif

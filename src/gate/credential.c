@@ -25,6 +25,13 @@ static bool add(struct credential_table *t, size_t i, struct strbuf *errors)
 		{sender_login(t->strip_realm, slice_of(t->v[i].login))}};
 	uint32_t old = sender_names_find(&t->logins, &name);
 
+	if (name.part[0].n == 0) {
+		strbuf_printf(errors, "%s: login \"", t->v[i].source);
+		strbuf_add_escaped(errors, slice_of(t->v[i].login), 100);
+		strbuf_adds(errors, "\" is nothing without its realm; give a "
+				    "name before the \"@\"\n");
+		return false;
+	}
 	if (old == SENDER_NONE) {
 		sender_names_add(&t->logins, &name);
 		return true;
@@ -163,6 +170,13 @@ static bool check_network(struct arena *a, const struct credential *k,
 
 	if (k->networks.n == 0 || ip_nets_have(&k->networks, &f->client))
 		return true;
+	if (f->client.family == IP_NONE)
+		return refuse(a, ret, "client unknown", "550", "5.7.1",
+			      arena_printf(a,
+					   "%s may not send from an unknown "
+					   "address",
+					   who(a, f)),
+			      coaching);
 	ip_format(&f->client, ip);
 	return refuse(a, ret, arena_printf(a, "client %s", ip), "550", "5.7.1",
 		      arena_printf(a, "%s may not send from %s", who(a, f), ip),

@@ -42,6 +42,7 @@ static unsigned certificate_class(const struct login_rules *r,
 				  const struct gate_facts *f)
 {
 	const struct transport_facts *t = &f->transport;
+	struct slice login = sender_login(r->strip_realm, f->login);
 
 	if (!transport_certified(t))
 		return 0;
@@ -50,7 +51,10 @@ static unsigned certificate_class(const struct login_rules *r,
 
 		if (slice_is(t->cert_subject, c->subject) &&
 		    slice_is(t->cert_issuer, c->issuer) &&
-		    (c->login == NULL || slice_is_ci(f->login, c->login)))
+		    (c->login == NULL ||
+		     (login.n > 0 &&
+		      slice_eq_ci(login, sender_login(r->strip_realm,
+						      slice_of(c->login))))))
 			return LOGIN_CERTIFICATE;
 	}
 	return 0;
@@ -81,13 +85,27 @@ const char *login_classes_text(struct arena *a, unsigned classes)
 	return text(a, classes, "+");
 }
 
-static bool is_address(const struct login_demand *d, const struct gate_claim *c)
+static bool is_address(const struct login_rules *r,
+		       const struct login_demand *d, const struct gate_claim *c)
 {
 	struct slice want = slice_of(d->address);
 	size_t at = (size_t)slice_rchr(want, '@');
+	struct slice user = slice_first(want, at);
 
-	return slice_eq_ci(c->local, slice_first(want, at)) &&
-	       slice_is(slice_from(want, at + 1), c->domain);
+	return slice_is(slice_from(want, at + 1), c->domain) &&
+	       (slice_eq_ci(c->local, user) ||
+		slice_eq_ci(sender_without_extension(c->local, r->delimiter),
+			    user));
+}
+
+/* Is the claim, or may it be, of whom the demand is about? */
+static bool is_about(const struct login_rules *r, const struct login_demand *d,
+		     const struct gate_claim *c)
+{
+	if (c->domain == NULL)
+		return true;
+	return d->domain != NULL ? strcmp(d->domain, c->domain) == 0
+				 : is_address(r, d, c);
 }
 
 /* What the demand is about: the first claim, or the login; NULL: neither. */
@@ -101,15 +119,9 @@ static const char *subject_of(struct arena *a, const struct login_rules *r,
 							     f->login, d->group)
 			       ? reply_login(a, f->login)
 			       : NULL;
-	for (size_t i = 0; i < c->n; i++) {
-		const struct gate_claim *claim = &c->v[i];
-
-		if (claim->domain == NULL)
-			continue;
-		if (d->domain != NULL ? strcmp(d->domain, claim->domain) == 0
-				      : is_address(d, claim))
-			return gate_claim_text(a, claim);
-	}
+	for (size_t i = 0; i < c->n; i++)
+		if (is_about(r, d, &c->v[i]))
+			return gate_claim_text(a, &c->v[i]);
 	return NULL;
 }
 

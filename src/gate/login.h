@@ -45,6 +45,10 @@ struct login_rules {
 	size_t ndemands;
 	const struct login_demand *demands;
 	const struct sender_table *senders; /* of the groups; or NULL */
+	/* As in struct sender_options; `delimiter` not NULL.  A demand on an
+	 * address is one on its extensions. */
+	bool strip_realm;
+	const char *delimiter;
 };
 
 /* The classes, 0 when none.  A certificate counts when the MTA trusts it, the
@@ -52,7 +56,8 @@ struct login_rules {
 unsigned login_classes(const struct login_rules *r, const struct gate_facts *f);
 /* "password+bound", "none". */
 const char *login_classes_text(struct arena *a, unsigned classes);
-/* False: *ret is the first demand that is not met, 550 5.7.9. */
+/* False: *ret is the first demand that is not met, 550 5.7.9.  A claim that
+ * cannot be read may be of any address: each demand on one is about it. */
 bool login_check(struct arena *a, const struct login_rules *r,
 		 const struct gate_facts *f, const struct gate_claims *c,
 		 const char *coaching, struct gate_fault *ret);

@@ -40,13 +40,13 @@ const char *transport_text(struct arena *a, const struct transport_facts *t)
 	if (t->version.n == 0)
 		return "none";
 	strbuf_init(&b, a, 2048);
-	strbuf_add_escaped(&b, t->version, 32);
+	strbuf_add_word(&b, t->version, 32);
 	strbuf_addc(&b, '/');
-	strbuf_add_escaped(&b, t->cipher, 64);
+	strbuf_add_word(&b, t->cipher, 64);
 	strbuf_printf(&b, "/%u", t->bits);
 	if (transport_certified(t)) {
 		strbuf_adds(&b, " cert=\"");
-		strbuf_add_escaped(&b, t->cert_subject, 128);
+		strbuf_add_quoted(&b, t->cert_subject, 128);
 		strbuf_adds(&b, "\"");
 	}
 	return strbuf_cstr(&b);

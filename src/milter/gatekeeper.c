@@ -77,6 +77,9 @@ static void check_login(struct gatekeeper *g, const struct gate_claims *c)
 		.ndemands = conf->submission.login_classes.n,
 		.demands = conf->submission.login_classes.v,
 		.senders = g->tables->senders,
+		.strip_realm =
+			conf->submission.login_realm == LOGIN_REALM_STRIP,
+		.delimiter = conf->submission.recipient_delimiter,
 	};
 	struct gate_fault f;
 
