@@ -164,7 +164,7 @@ static int make(struct arena *a, const struct key_arguments *o)
 		status = write_state(a, out);
 	if (status == 0) {
 		fprintf(stderr, "private key written to %s\n", out);
-		key_record_print(key_record_name(a, domain, selector),
+		key_record_print(dkim_published_name(a, domain, selector),
 				 key_record_text(a, k), false);
 	}
 	crypto_privkey_free(k);

@@ -5,7 +5,7 @@
 #ifndef MAILSEAL_CMD_KEY_H
 #define MAILSEAL_CMD_KEY_H
 
-#include "dns/dns.h"
+#include "dkim/published.h"
 #include "keys/keyring.h"
 
 struct key_arguments {
@@ -23,27 +23,9 @@ int key_activate(struct arena *a, const struct key_arguments *o);
 int key_retire(struct arena *a, const struct key_arguments *o);
 
 /* ---- key_dns.c ---- */
-/* "s1._domainkey.example.com" */
-const char *key_record_name(struct arena *a, const char *domain,
-			    const char *selector);
 /* "v=DKIM1; k=rsa; p=..." (RFC 6376 3.6.1); no key: the revoked record. */
 struct slice key_record_text(struct arena *a, const struct crypto_privkey *k);
 /* As a line of a zone file (BIND, NSD, Knot) or as input of nsupdate(1). */
 void key_record_print(const char *name, struct slice text, bool nsupdate);
-
-enum key_dns {
-	KEY_DNS_SAME,
-	KEY_DNS_MISSING,   /* no record */
-	KEY_DNS_DIFFERENT, /* another key, or a record that is no key */
-	KEY_DNS_REVOKED,
-	KEY_DNS_TESTING, /* the same, with t=y */
-	KEY_DNS_UNKNOWN, /* temporary failure */
-};
-
-/* Compares the published key with the private one; *what: one constant line
- * for people. */
-enum key_dns key_dns_compare(struct arena *a, struct dns_budget *b,
-			     const char *name, const struct crypto_privkey *k,
-			     const char **what);
 
 #endif

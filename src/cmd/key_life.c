@@ -69,7 +69,8 @@ static bool subject_load(struct world *w, const struct key_entry *e,
 			 struct subject *ret, const char **err)
 {
 	*ret = (struct subject){.entry = e};
-	ret->name = key_record_name(w->arena, e->signing_domain, e->selector);
+	ret->name = dkim_published_name(w->arena, e->signing_domain,
+					e->selector);
 	return key_state_read(w->arena, e->file, &ret->state, &ret->since,
 			      err) &&
 	       keyd_load(w->arena, e->file, &ret->key, err) == 0;
@@ -197,19 +198,34 @@ int key_list(struct arena *a, const struct key_arguments *o)
 /* ---- check ---- */
 
 /* Is what the DNS says right for a key in that state? */
-static bool is_right(enum key_state state, enum key_dns dns)
+static bool is_right(enum key_state state, enum dkim_published dns)
 {
 	switch (state) {
 	case KEY_NEW:
-		return dns == KEY_DNS_MISSING || dns == KEY_DNS_SAME;
+		return dns == DKIM_PUBLISHED_MISSING ||
+		       dns == DKIM_PUBLISHED_SAME;
 	case KEY_PUBLISHED:
 	case KEY_ACTIVE:
 	case KEY_RETIRING:
-		return dns == KEY_DNS_SAME;
+		return dns == DKIM_PUBLISHED_SAME;
 	case KEY_REVOKED:
-		return dns == KEY_DNS_REVOKED || dns == KEY_DNS_MISSING;
+		return dns == DKIM_PUBLISHED_REVOKED ||
+		       dns == DKIM_PUBLISHED_MISSING;
 	}
 	return false;
+}
+
+static enum dkim_published compare(struct world *w, struct dns_budget *b,
+				   const struct subject *s, const char **what)
+{
+	const struct dkim_signing_key key = {
+		.domain = s->entry->signing_domain,
+		.selector = s->entry->selector,
+		.key = s->key,
+		.identity = s->entry->identity,
+	};
+
+	return dkim_published_compare(w->arena, b, &key, what);
 }
 
 static int check_one(struct world *w, struct dns *d, struct subject *s)
@@ -217,7 +233,7 @@ static int check_one(struct world *w, struct dns *d, struct subject *s)
 	struct dns_budget *b = dns_budget_new(d, DNS_WAIT_MS, DNS_QUERIES);
 	struct slice text = key_record_text(w->arena, s->key);
 	const char *what;
-	enum key_dns dns = key_dns_compare(w->arena, b, s->name, s->key, &what);
+	enum dkim_published dns = compare(w, b, s, &what);
 	bool short_key = crypto_privkey_type(s->key) == CRYPTO_RSA &&
 			 crypto_privkey_bits(s->key) < RSA_ADVISED;
 	bool right = is_right(s->state, dns) && !short_key;
@@ -295,16 +311,16 @@ static bool is_seen(struct world *w, const struct subject *s,
 	struct dns *d = resolver_new(w, o);
 	struct dns_budget *b;
 	const char *what;
-	enum key_dns dns;
+	enum dkim_published dns;
 
 	if (d == NULL)
 		return false;
 	b = dns_budget_new(d, DNS_WAIT_MS, DNS_QUERIES);
-	dns = key_dns_compare(w->arena, b, s->name, s->key, &what);
+	dns = compare(w, b, s, &what);
 	printf("%s: %s: %s\n", server, s->name, what);
 	dns_budget_free(b);
 	dns_free(d);
-	return dns == KEY_DNS_SAME;
+	return dns == DKIM_PUBLISHED_SAME;
 }
 
 /* Every configured server is asked by itself: mail may be verified by any. */
