@@ -155,6 +155,37 @@ static void check_one_of(struct loader *l, const char *source,
 	l->mistakes++;
 }
 
+/* Without the table nobody is in a group, and the demand would say nothing. */
+static void check_group(struct loader *l, const struct login_demand *d)
+{
+	const struct config *c = l->c;
+
+	if (d->group == NULL || (c->submission.sender_table[0] != '\0' &&
+				 c->submission.sender_groups[0] != '\0'))
+		return;
+	strbuf_printf(l->errors,
+		      "%s: submission.login_classes: group \"%s\" needs "
+		      "submission.sender_table and submission.sender_groups; "
+		      "give both\n",
+		      d->source, config_shown(l, d->group));
+	l->mistakes++;
+}
+
+static void check_peer(struct loader *l, const struct transport_peer *p)
+{
+	check_one_of(l, p->source, "tls.peers",
+		     p->domain != NULL || p->networks.n > 0,
+		     "domain and networks");
+	if (p->version != TLS_NONE || p->bits > 0 || p->certificate != 0 ||
+	    p->subject != NULL || p->issuer != NULL)
+		return;
+	strbuf_printf(l->errors,
+		      "%s: tls.peers: nothing is demanded; give version, bits, "
+		      "certificate, subject or issuer\n",
+		      p->source);
+	l->mistakes++;
+}
+
 static void check_lists(struct loader *l)
 {
 	const struct config *c = l->c;
@@ -167,6 +198,7 @@ static void check_lists(struct loader *l)
 			     (d->address != NULL) + (d->domain != NULL) +
 				     (d->group != NULL),
 			     "address, domain and group");
+		check_group(l, d);
 	}
 	for (size_t i = 0; i < c->preflight.bulk.n; i++) {
 		const struct config_bulk *b = &c->preflight.bulk.v[i];
@@ -176,13 +208,8 @@ static void check_lists(struct loader *l)
 				     (b->domain != NULL),
 			     "header, login and domain");
 	}
-	for (size_t i = 0; i < c->tls.peers.n; i++) {
-		const struct transport_peer *p = &c->tls.peers.v[i];
-
-		check_one_of(l, p->source, "tls.peers",
-			     p->domain != NULL || p->networks.n > 0,
-			     "domain and networks");
-	}
+	for (size_t i = 0; i < c->tls.peers.n; i++)
+		check_peer(l, &c->tls.peers.v[i]);
 }
 
 /* What no option can tell by itself. */
@@ -190,8 +217,16 @@ static void check_whole(struct loader *l)
 {
 	const struct config *c = l->c;
 
-	check_lists(l);
-
+	/* What could not be read looks as if it were missing. */
+	if (l->mistakes == 0)
+		check_lists(l);
+	if (c->submission.sender_groups[0] != '\0' &&
+	    c->submission.sender_table[0] == '\0')
+		config_complain_line(
+			l, l->file, 0,
+			"submission.sender_groups needs "
+			"submission.sender_table; give it, or remove the "
+			"groups");
 	if (c->dkim.min_rsa_bits > c->dkim.max_rsa_bits)
 		config_complain_line(
 			l, l->file, 0,
@@ -266,6 +301,12 @@ static void read_credentials(struct loader *l, const struct config_node *root,
 			     struct config_credentials *ret)
 {
 	const struct config_option *o = &config_credentials_option;
+
+	/* A file that was cut off must not make every login free. */
+	if (config_node_member(root, o->name) == NULL)
+		config_complain_line(l, l->file, 0,
+				     "no list \"credentials\"; give "
+				     "credentials = ( ); when there are none");
 
 	for (size_t i = 0; i < root->n; i++) {
 		if (strcmp(root->v[i].name, o->name) == 0)

@@ -19,7 +19,7 @@ static const char *const class_words[] = {"password",	 "token", "kerberos",
 #define AT(member) offsetof(struct login_demand, member)
 static const struct config_option demand[] = {
 	{"address", OPTION_ADDRESS, AT(address), "", 0, 0, NULL, ""},
-	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+	{"domain", OPTION_DOMAIN, AT(domain), "", 1, 0, NULL, ""},
 	{"group", OPTION_NAME, AT(group), "", 0, 0, NULL, ""},
 	{"classes", OPTION_WORDS, AT(classes), NULL, 0, 0, class_words, ""},
 };
@@ -33,7 +33,7 @@ static const struct config_option certificate[] = {
 #undef AT
 #define AT(member) offsetof(struct transport_peer, member)
 static const struct config_option peer[] = {
-	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+	{"domain", OPTION_DOMAIN, AT(domain), "", 1, 0, NULL, ""},
 	{"networks", OPTION_NETS, AT(networks), "", 0, 0, NULL, ""},
 	{"version", OPTION_WORD, AT(version), "", 0, 0, config_tls_words, ""},
 	{"bits", OPTION_INTEGER, AT(bits), "", 0, 512, NULL, ""},
@@ -46,7 +46,7 @@ static const struct config_option peer[] = {
 static const struct config_option bulk[] = {
 	{"header", OPTION_NAME, AT(header), "", 0, 0, NULL, ""},
 	{"login", OPTION_NAME, AT(login), "", 0, 0, NULL, ""},
-	{"domain", OPTION_DOMAIN, AT(domain), "", 0, 0, NULL, ""},
+	{"domain", OPTION_DOMAIN, AT(domain), "", 1, 0, NULL, ""},
 };
 #undef AT
 #define AT(member) offsetof(struct credential, member)
@@ -125,6 +125,31 @@ static const struct config_option *find(const struct config_members *m,
 	return NULL;
 }
 
+/* "None of them" or "no limit"?  Who means the second leaves it out. */
+static bool is_doubtful(const struct config_node *s,
+			const struct config_option *row)
+{
+	return s->type == CONFIG_NODE_LISTING && s->n == 0 && row->text != NULL;
+}
+
+static void read_member(struct loader *l, const struct config_node *s,
+			const struct config_option *o,
+			const struct config_members *m, void *ret)
+{
+	const struct config_option *row = find(m, s->name);
+
+	if (row == NULL)
+		config_complain(l, s, "%s: unknown key \"%s\"; give %s",
+				o->name, config_shown(l, s->name), m->wants);
+	else if (is_doubtful(s, row))
+		config_complain(l, s,
+				"%s: an empty list; give %s, or leave it "
+				"out",
+				row->name, config_option_wants(l->arena, row));
+	else
+		config_read_into(l, s, row, ret);
+}
+
 static void read_group(struct loader *l, const struct config_node *g,
 		       const struct config_option *o,
 		       const struct config_members *m, void *ret)
@@ -141,17 +166,8 @@ static void read_group(struct loader *l, const struct config_node *g,
 		    config_node_member(g, m->v[i].name) == NULL)
 			config_complain(l, g, "%s: \"%s\" is missing; give %s",
 					o->name, m->v[i].name, m->wants);
-	for (size_t i = 0; i < g->n; i++) {
-		const struct config_option *row = find(m, g->v[i].name);
-
-		if (row != NULL)
-			config_read_into(l, &g->v[i], row, ret);
-		else
-			config_complain(l, &g->v[i],
-					"%s: unknown key \"%s\"; give %s",
-					o->name, config_shown(l, g->v[i].name),
-					m->wants);
-	}
+	for (size_t i = 0; i < g->n; i++)
+		read_member(l, &g->v[i], o, m, ret);
 }
 
 void config_read_groups(struct loader *l, const struct config_node *s,

@@ -15,7 +15,7 @@ enum option_type {
 	OPTION_PATH,   /* absolute, or "" for none */
 	OPTION_SOCKET, /* listen_open() takes it */
 	OPTION_MODE,   /* octal digits */
-	OPTION_DOMAIN, /* made canonical; "" allowed */
+	OPTION_DOMAIN, /* made canonical; "" allowed, unless `min` is 1 */
 	OPTION_REPLY,  /* text of an SMTP reply, or "" */
 	OPTION_ADDRESS, /* "user@domain", local-part in lower case */
 	OPTION_NAME,	/* a string that is not empty */

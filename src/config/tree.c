@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MAX_BYTES (16 * 1024 * 1024)
+#define FILE_MAX_BYTES (128 * 1024 * 1024) /* 500,000 credentials */
 #define DEPTH_MAX      16
 
 /* ---- files ---- */
@@ -44,7 +44,7 @@ static bool read_file(struct loader *l, const char *path, struct strbuf *b)
 	if (what != NULL)
 		config_complain_line(
 			l, path, 0,
-			"%s; give a readable configuration file with -c", what);
+			"%s; give a file that can be read", what);
 	return what == NULL;
 }
 

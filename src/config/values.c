@@ -105,7 +105,8 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 		return address_value(l, text, o->type == OPTION_ADDRESSES);
 
 	if (o->type == OPTION_DOMAIN || o->type == OPTION_DOMAINS)
-		return o->type == OPTION_DOMAIN && text[0] == '\0'
+		return o->type == OPTION_DOMAIN && o->min == 0 &&
+				       text[0] == '\0'
 			       ? ""
 			       : domain_canon(l->arena, slice_of(text));
 	if (o->type == OPTION_PATH)

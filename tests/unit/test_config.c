@@ -191,6 +191,11 @@ static void test_values(void **state)
 	ID "outbound = { domains = ( {\ndomain = \"a.example\";\nkeys = ( " k  \
 	   " ); } ); };\n"
 
+#define SUB(k) ID "submission = {\n" k " };\n"
+#define DEMAND(k)                                                              \
+	SUB("login_classes = (\n{ classes = [ \"token\" ]; " k " } );")
+#define PEER(k) ID "tls = {\npeers = ( { " k " } ); };\n"
+
 /* Each text has one mistake: its line, and what the message must say. */
 static const struct {
 	const char *text;
@@ -308,6 +313,75 @@ static const struct {
 	    "{ domain = \"A.example.\"; keys = ( { selector = \"s\"; file = "
 	    "\"/etc/passwd\"; } ); } ); };",
 	 4, "a.example stands here twice", "one group"},
+	/* lists of groups with members of config/members.c */
+	{SUB("login_classes = \"x\";"), 3, "login_classes", "classes = ["},
+	{SUB("login_classes = ( 1 );"), 3, "wrong type", "classes = ["},
+	{SUB("login_classes = (\n{ domain = \"a.example\"; } );"), 4,
+	 "\"classes\" is missing", "classes = ["},
+	{DEMAND("address = \"a@b.example\"; domain = \"b.example\";"), 4,
+	 "login_classes", "one of address, domain and group"},
+	{DEMAND(""), 4, "login_classes", "one of address, domain and group"},
+	{DEMAND("domain = \"\";"), 4, "\"\" will not do", "domain name"},
+	{DEMAND("domain = \"a b\";"), 4, "a b", "domain name"},
+	{DEMAND("group = \"\";"), 4, "\"\" will not do", "not empty"},
+	{DEMAND("group = \"g\";"), 4, "group \"g\"",
+	 "submission.sender_table "
+	 "and submission.sender_groups"},
+	{DEMAND("address = \"finance\";"), 4, "finance", "user@example.com"},
+	{DEMAND("address = \"@b.example\";"), 4, "@b.example",
+	 "user@example.com"},
+	{DEMAND("address = \"a b@c.example\";"), 4, "a b@", "user@"},
+	{DEMAND("address = \"<a@c.example>\";"), 4, "<a@", "user@"},
+	{DEMAND("address = \"a@b@c.example\";"), 4, "a@b@", "user@"},
+	{DEMAND("address = \"a@\";"), 4, "a@", "user@"},
+	{DEMAND("address = [ \"a@b.example\" ];"), 4, "wrong type", "user@"},
+	{DEMAND("adress = \"a@b.example\"; domain = \"b.example\";"), 4,
+	 "unknown key \"adress\"", "address, domain or group"},
+	{SUB("login_classes = ( { domain = \"a.example\";\n"
+	     "classes = \"token\"; } );"),
+	 4, "classes", "a list of \"password\""},
+	{SUB("login_classes = ( { domain = \"a.example\";\n"
+	     "classes = [ ]; } );"),
+	 4, "classes", "a list of \"password\""},
+	{SUB("login_classes = ( { domain = \"a.example\";\n"
+	     "classes = [ \"token\", \"otp\" ]; } );"),
+	 4, "otp", "\"kerberos\", \"certificate\" or \"bound\""},
+	{SUB("certificates = ( { subject = \"a\"; } );"), 3,
+	 "\"issuer\" is missing", "issuer = "},
+	{SUB("certificates = ( { subject = \"a\"; issuer = \"\"; } );"), 3,
+	 "issuer: \"\" will not do", "not empty"},
+	{SUB("certificates = ( { subject = \"a\"; issuer = \"b\";\n"
+	     "login = 5; } );"),
+	 4, "login: wrong type", "string"},
+	{SUB("sender_groups = \"/g\";"), 0, "sender_groups needs",
+	 "submission.sender_table"},
+	{SUB("sender_check = \"refuse\";"), 3, "refuse", "\"reject\""},
+	{SUB("credentials = \"keys\";"), 3, "keys", "absolute path"},
+	{PEER("bits = 1;"), 3, "tls.peers", "one of domain and networks"},
+	{PEER("domain = \"\";"), 3, "\"\" will not do", "domain name"},
+	{PEER("domain = \"a.example\"; networks = [ ];"), 3,
+	 "networks: an empty list", "leave it out"},
+	{PEER("networks = [ \"192.0.2.1/24\" ];"), 3, "192.0.2.1/24",
+	 "no bits set"},
+	{PEER("domain = \"a.example\"; bits = 513;"), 3, "513", "0 to 512"},
+	{PEER("domain = \"a.example\"; version = \"TLS1.2\";"), 3, "TLS1.2",
+	 "\"TLSv1.3\""},
+	{PEER("domain = \"a.example\"; certificate = 1;"), 3, "wrong type",
+	 "true or false"},
+	/* who lists a peer wants something of it */
+	{PEER("domain = \"a.example\";"), 3, "tls.peers: nothing is demanded",
+	 "version, bits, certificate"},
+	{PEER("domain = \"a.example\"; version = \"none\"; bits = 0; "
+	      "certificate = false;"),
+	 3, "tls.peers: nothing is demanded", "version, bits, certificate"},
+	{ID "preflight = { bulk = ( { login = \"a\"; header = \"b\"; } ); };",
+	 2, "preflight.bulk", "one of header, login and domain"},
+	{ID "preflight = { bulk = ( { domain = \"\"; } ); };", 2,
+	 "\"\" will not do", "domain name"},
+	{ID "awareness = { untagged = [ \"a@b.example\", \"b\" ]; };", 2,
+	 "\"b\" will not do", "\"@example.com\""},
+	{ID "awareness = { names = [ \"\" ]; };", 2, "\"\" will not do",
+	 "list of strings"},
 	{ID "user = \"a\";\nuser = \"b\";", 3, "duplicate", "each option once"},
 	{ID "@include \"/etc/none\"\n", 2, "cannot open include file",
 	 "below the directory"},
@@ -464,6 +538,233 @@ static void test_prefixes(void **state)
 	}
 }
 
+/* ---- the gate ---- */
+
+static void test_gate_values(void **state)
+{
+	struct world *w = *state;
+	const struct login_demand *d;
+	const struct login_certificate *k;
+	const struct transport_peer *p;
+	struct config *c = load(
+		w, ID
+		"submission = { sender_table = \"/s\"; sender_groups = \"/g\";"
+		"login_check = \"reject\";\nlogin_classes = (\n"
+		"{ address = \"Fin.Ance+x@B\xc3\xbc"
+		"cher.example\";"
+		" classes = [ \"token\", \"certificate\" ]; },\n"
+		"{ domain = \"BANK.example.\"; classes = [ \"bound\" ]; },\n"
+		"{ group = \"Admins\"; classes = ( \"kerberos\" ); } );\n"
+		"certificates = ( { subject = \"/CN=a \\\"b\\\"\"; issuer = "
+		"\"CA\"; },\n{ subject = \"s\"; issuer = \"CA\"; login = "
+		"\"l\"; } ); };\n"
+		"tls = { mode = \"reject\"; login_version = \"TLSv1.2\";\n"
+		"peers = ( { domain = \"A.example\"; version = \"TLSv1.3\"; "
+		"bits = 128; }, { networks = [ \"192.0.2.0/24\", \"::1\" ]; "
+		"certificate = true; subject = \"s\"; issuer = \"i\"; } ); };\n"
+		"awareness = { untagged = [ \"@a.example\", \"B@c.example\" ];"
+		" };\n");
+
+	if (c == NULL)
+		fail_msg("%s", strbuf_cstr(&w->errors));
+	assert_int_equal(c->submission.login_check, GATE_REJECT);
+	assert_int_equal(c->submission.credential_check, GATE_REJECT);
+	assert_int_equal(c->submission.sender_check, GATE_MONITOR);
+	assert_int_equal(c->submission.login_classes.n, 3);
+	d = c->submission.login_classes.v;
+	assert_string_equal(d[0].address, "fin.ance+x@xn--bcher-kva.example");
+	assert_int_equal(d[0].classes, LOGIN_TOKEN | LOGIN_CERTIFICATE);
+	assert_string_equal(d[0].source,
+			    arena_printf(w->arena, "%s:4", w->path));
+	assert_null(d[0].domain);
+	assert_string_equal(d[1].domain, "bank.example");
+	assert_int_equal(d[1].classes, LOGIN_BOUND);
+	assert_null(d[1].address);
+	assert_string_equal(d[2].group, "Admins");
+	assert_int_equal(d[2].classes, LOGIN_KERBEROS);
+	k = c->submission.certificates.v;
+	assert_int_equal(c->submission.certificates.n, 2);
+	assert_string_equal(k[0].subject, "/CN=a \"b\"");
+	assert_null(k[0].login);
+	assert_string_equal(k[1].login, "l");
+	assert_int_equal(c->tls.mode, TLS_MODE_REJECT);
+	assert_int_equal(c->tls.login_version, TLS_1_2);
+	p = c->tls.peers.v;
+	assert_int_equal(c->tls.peers.n, 2);
+	assert_string_equal(p[0].domain, "a.example");
+	assert_int_equal(p[0].version, TLS_1_3);
+	assert_int_equal(p[0].bits, 128);
+	assert_int_equal(p[0].certificate, 0);
+	assert_null(p[1].domain);
+	assert_int_equal(p[1].networks.n, 2);
+	assert_int_equal(p[1].certificate, 1);
+	assert_string_equal(p[1].subject, "s");
+	assert_string_equal(c->awareness.untagged.v[0], "@a.example");
+	assert_string_equal(c->awareness.untagged.v[1], "b@c.example");
+	config_free(c);
+}
+
+/* ---- the file of credentials ---- */
+
+static bool load_keys(struct world *w, const char *text,
+		      struct config_credentials *ret)
+{
+	put(w->path, text);
+	strbuf_init(&w->errors, w->arena, 65536);
+	return config_load_credentials(w->arena, w->path, ret, &w->errors);
+}
+
+static void test_credentials(void **state)
+{
+	struct world *w = *state;
+	struct config_credentials list;
+	const struct credential *k;
+
+	if (!load_keys(w,
+		       "credentials = (\n{ login = \"shop\"; addresses = [ "
+		       "\"Orders@Example.com\", \"@news.example.com\" ];\n"
+		       "networks = [ \"192.0.2.16/28\" ]; tls_version = "
+		       "\"TLSv1.2\"; recipients = 50;\nmessages_per_hour = 1; "
+		       "messages_per_day = 1000000000; recipients_per_hour = "
+		       "3; recipients_per_day = 4; expires = "
+		       "\"2027-06-30\"; revoked = false; },\n"
+		       "{ login = \"old\"; revoked = true; expires = "
+		       "\"2028-02-29T23:59:59Z\"; } );\n",
+		       &list))
+		fail_msg("%s", strbuf_cstr(&w->errors));
+	assert_int_equal(list.n, 2);
+	k = list.v;
+	assert_string_equal(k[0].login, "shop");
+	assert_string_equal(k[0].source,
+			    arena_printf(w->arena, "%s:2", w->path));
+	assert_int_equal(k[0].addresses.n, 2);
+	assert_string_equal(k[0].addresses.v[0], "orders@example.com");
+	assert_string_equal(k[0].addresses.v[1], "@news.example.com");
+	assert_int_equal(k[0].networks.v[0].bits, 28);
+	assert_int_equal(k[0].tls_version, TLS_1_2);
+	assert_int_equal(k[0].recipients, 50);
+	assert_int_equal(k[0].limits.messages_per_hour, 1);
+	assert_int_equal(k[0].limits.messages_per_day, 1000000000);
+	assert_int_equal(k[0].limits.recipients_per_hour, 3);
+	assert_int_equal(k[0].limits.recipients_per_day, 4);
+	assert_int_equal(k[0].expires, 1814313600);
+	assert_int_equal(k[0].revoked, 0);
+	assert_string_equal(k[1].login, "old");
+	assert_int_equal(k[1].revoked, 1);
+	assert_int_equal(k[1].expires, 1835481599);
+	assert_int_equal(k[1].addresses.n + k[1].networks.n, 0);
+	assert_int_equal(k[1].tls_version + k[1].recipients, 0);
+	assert_true(load_keys(w, "credentials = ( );\n", &list));
+	assert_int_equal(list.n, 0);
+}
+
+#define KEY(k) "credentials = (\n{ login = \"a\";\n" k " } );\n"
+#define TIMES  "\"2027-01-31T12:00:00Z\""
+
+/* As in `mistakes`. */
+static const struct {
+	const char *text;
+	unsigned line;
+	const char *says, *also;
+} key_mistakes[] = {
+	/* A file that was cut off must not make every login free. */
+	{"", 0, "no list \"credentials\"", "credentials = ( );"},
+	{"# all gone\n", 0, "no list \"credentials\"", "credentials = ( );"},
+	{"credentials = \"x\";\n", 1, "credentials", "login = "},
+	{"credentials = { login = \"a\"; };\n", 1, "wrong type", "login = "},
+	{"credentials = ( \"a\" );\n", 1, "will not do", "login = "},
+	{"credentials = (\n{ login = \"a\"; }\n{ login = \"b\"; } );\n", 3,
+	 "syntax error", "comma"},
+	{"credentials = ( );\ncredential = ( );\n", 2,
+	 "unknown option \"credential\"", "has one, credentials"},
+	{"credentials = (\n{ addresses = [ \"@a.example\" ]; } );\n", 2,
+	 "\"login\" is missing", "login = "},
+	{"credentials = (\n{ login = \"\"; } );\n", 2, "\"\" will not do",
+	 "not empty"},
+	{"credentials = (\n{ login = 7; } );\n", 2, "wrong type", "string"},
+	{KEY("address = [ \"@a.example\" ];"), 3, "unknown key \"address\"",
+	 "addresses = "},
+	{KEY("addresses = \"@a.example\";"), 3, "@a.example", "a list of"},
+	{KEY("addresses = [ \"a.example\" ];"), 3, "a.example", "a list of"},
+	{KEY("addresses = [ \"a@b@c.example\" ];"), 3, "a@b@", "a list of"},
+	{KEY("addresses = [ \"@\" ];"), 3, "\"@\"", "a list of"},
+	/* Nothing at all, or anything? */
+	{KEY("addresses = [ ];"), 3, "addresses: an empty list",
+	 "leave it out"},
+	{KEY("networks = [ ];"), 3, "networks: an empty list", "leave it out"},
+	{KEY("networks = [ \"192.0.2.17/28\" ];"), 3, "192.0.2.17/28",
+	 "no bits set"},
+	{KEY("networks = \"192.0.2.0/24\";"), 3, "192.0.2.0/24", "a list of"},
+	{KEY("tls_version = \"1.2\";"), 3, "1.2", "\"TLSv1.2\""},
+	{KEY("recipients = 0;"), 3, "0 is out of range", "1 to 1000000000"},
+	{KEY("messages_per_hour = -1;"), 3, "-1 is out", "1 to 1000000000"},
+	{KEY("messages_per_day = 1000000001;"), 3, "1000000001 is out",
+	 "1 to 1000000000"},
+	{KEY("recipients_per_day = 4294967297;"), 3, "4294967297", "too large"},
+	{KEY("recipients_per_hour = \"5\";"), 3, "\"5\"", "a number"},
+	{KEY("revoked = 1;"), 3, "wrong type", "true or false"},
+	{KEY("revoked = \"true\";"), 3, "true", "true or false"},
+	{KEY("revoked = true; revoked = false;"), 3, "duplicate", "once"},
+	{KEY("expires = 2027;"), 3, "wrong type", TIMES},
+	{KEY("expires = \"\";"), 3, "\"\"", TIMES},
+	{KEY("expires = \"tomorrow\";"), 3, "tomorrow", TIMES},
+	{KEY("expires = \"2027-02-29\";"), 3, "2027-02-29", TIMES},
+	{KEY("expires = \"2027-04-31T00:00:00Z\";"), 3, "2027-04-31", TIMES},
+	{KEY("expires = \"2027-13-01\";"), 3, "2027-13-01", TIMES},
+	{KEY("expires = \"2027-01-00\";"), 3, "2027-01-00", TIMES},
+	{KEY("expires = \"31.01.2027\";"), 3, "31.01.2027", TIMES},
+	{KEY("expires = \"27-01-31\";"), 3, "27-01-31", TIMES},
+	{KEY("expires = \"1969-12-31\";"), 3, "1969-12-31", TIMES},
+	{KEY("expires = \"2027-01-31 \";"), 3, "2027-01-31 ", TIMES},
+	{KEY("expires = \"2027-01-31T12:00:00\";"), 3, "12:00:00", TIMES},
+	{KEY("expires = \"2027-01-31T24:00:00Z\";"), 3, "24:00:00", TIMES},
+	{KEY("expires = \"2027-01-31T12:00:00+01:00\";"), 3, "+01:00", TIMES},
+};
+
+static void test_credential_mistakes(void **state)
+{
+	struct world *w = *state;
+	struct config_credentials list;
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < sizeof(key_mistakes) / sizeof(*key_mistakes);
+	     i++) {
+		bool ok = load_keys(w, key_mistakes[i].text, &list);
+		const char *got = strbuf_cstr(&w->errors);
+		const char *place = arena_printf(w->arena, "%s:%u: ", w->path,
+						 key_mistakes[i].line);
+
+		if (!ok && slice_starts(slice_of(got), place) &&
+		    says(got, key_mistakes[i].says) &&
+		    says(got, key_mistakes[i].also) &&
+		    count(strbuf_slice(&w->errors), '\n') == 1)
+			continue;
+		print_error("%s\n--> %s\n", key_mistakes[i].text, got);
+		bad++;
+	}
+	assert_int_equal(bad, 0);
+	strbuf_init(&w->errors, w->arena, 65536);
+	assert_false(config_load_credentials(w->arena, "/nonexistent/keys",
+					     &list, &w->errors));
+	assert_string_equal(strbuf_cstr(&w->errors),
+			    "/nonexistent/keys:0: No such file or directory; "
+			    "give a file that can be read\n");
+}
+
+/* Two mistakes and a good entry: both are told. */
+static void test_credential_all(void **state)
+{
+	struct world *w = *state;
+	struct config_credentials list;
+
+	assert_false(load_keys(
+		w,
+		"credentials = ( { login = \"\"; },\n{ login = \"a\"; },\n"
+		"{ login = \"b\"; recipients = 0; expires = \"x\"; } );\n",
+		&list));
+	assert_int_equal(count(strbuf_slice(&w->errors), '\n'), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +779,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_include, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_prefixes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gate_values, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_credentials, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_credential_mistakes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_credential_all, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
