@@ -80,6 +80,7 @@ struct verdict {
 	enum dmarc_policy would_be;    /* what is asked for, after t=y */
 	const char *rule; /* constant: what chose the disposition; NULL when
 			   * nothing was asked for */
+	const struct awareness_marks *marks; /* for readers, or NULL */
 };
 
 /* How a site treats failing mail; the zero value monitors. */
@@ -129,9 +130,59 @@ enum mail_direction policy_direction(const struct direction_options *o,
 const char *policy_signing_domain(const struct addr_authors *authors,
 				  const char **why);
 
+/* ---- awareness.c: pure ---- */
+/* What readers are told; all text must outlive the awareness. */
+struct awareness_options {
+	const char *subject_tag; /* printable ASCII; "": none */
+	bool external_header;
+	bool lookalikes;
+	struct string_list domains;	  /* ours, canonical */
+	struct string_list names;	  /* ours, UTF-8 */
+	struct string_list drill_domains; /* canonical */
+	struct string_list untagged;	  /* "a@b" and "@b", canonical */
+	const struct dmarc_psl *psl;	  /* with `lookalikes` */
+};
+
+#define AWARENESS_SUBJECTS_MAX 4
+
+struct awareness_facts {
+	bool untagged; /* awareness_is_untagged() of one recipient */
+	size_t nsubjects;
+	/* as the MTA gives them, topmost first; more than these stay as they
+	 * are */
+	struct slice subjects[AWARENESS_SUBJECTS_MAX];
+};
+
+struct awareness_marks {
+	bool external;	     /* X-Mailseal-External */
+	const char *warning; /* of X-Mailseal-Warning, printable ASCII; NULL:
+			      * none */
+	bool tagged;	     /* a Subject is changed or added */
+	size_t nsubjects;
+	/* the new value of the (i+1)th Subject, with leading space and folds as
+	 * LF; NULL: stays.  Without Subject the first one is to be added. */
+	const char *subjects[AWARENESS_SUBJECTS_MAX];
+	const char *log; /* "tag,header,warning(...)" or "none" */
+};
+
+struct awareness; /* immutable, for any thread */
+
+/* Before threads start.  NULL and one line in *error (constant): too many of
+ * ours, or libicu has no data. */
+struct awareness *awareness_new(const struct awareness_options *o,
+				const char **error);
+void awareness_free(struct awareness *w); /* NULL is allowed */
+/* Must the Subject of mail to this path (RCPT TO) stay? */
+bool awareness_is_untagged(const struct awareness *w, struct slice rcpt);
+/* Of one message from outside, after its signatures were verified. */
+void awareness_decide(const struct awareness *w, struct arena *a,
+		      const struct awareness_facts *f, const struct results *r,
+		      struct awareness_marks *ret);
+
 /* ---- stamp.c ---- */
 enum edit_kind {
 	EDIT_DELETE, /* the index-th field of that name, 1 = topmost */
+	EDIT_CHANGE, /* the same; where there is none it is added */
 	EDIT_INSERT, /* at the top (index 0) */
 };
 
@@ -139,7 +190,8 @@ struct edit {
 	enum edit_kind kind;
 	size_t index;
 	const char *name;
-	const char *value; /* EDIT_INSERT: with leading space, folds as LF */
+	const char *value; /* but for EDIT_DELETE: with leading space, folds as
+			    * LF */
 };
 
 struct edits {
@@ -151,6 +203,8 @@ struct edits {
 enum own_name {
 	OWN_AUTHRES,	/* Authentication-Results, when it claims our id */
 	OWN_QUARANTINE, /* X-Mailseal-Quarantine, always */
+	OWN_EXTERNAL,	/* X-Mailseal-External, always */
+	OWN_WARNING,	/* X-Mailseal-Warning, always */
 	OWN_NAMES,
 };
 
@@ -172,7 +226,7 @@ void stamp_note(struct arena *a, const struct eval_env *env,
 		struct own_fields *own, struct slice name, struct slice value);
 /* Own fields out, of each name the highest index first (AR-4, AR-5, MB-3), and
  * new fields in at the top: Authentication-Results, below it the mark of
- * quarantine, and Received-SPF when that is wanted. */
+ * quarantine, Received-SPF when that is wanted, and what readers are told. */
 void stamp_inbound(struct arena *a, const struct eval_env *env,
 		   const struct own_fields *own,
 		   const struct client_facts *client,

@@ -17,6 +17,8 @@
 static const char *const own_names[OWN_NAMES] = {
 	[OWN_AUTHRES] = "Authentication-Results",
 	[OWN_QUARANTINE] = "X-Mailseal-Quarantine",
+	[OWN_EXTERNAL] = "X-Mailseal-External",
+	[OWN_WARNING] = "X-Mailseal-Warning",
 };
 
 /* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
@@ -253,6 +255,20 @@ static void insert(struct arena *a, struct edits *e, const char *name,
 					   (int)value.n, value.p)};
 }
 
+/* The Subject keeps its place; the fields go below what others insert. */
+static void mark(struct arena *a, struct edits *e,
+		 const struct awareness_marks *m)
+{
+	for (size_t i = 0; i < m->nsubjects; i++)
+		if (m->subjects[i] != NULL)
+			e->v[e->n++] = (struct edit){EDIT_CHANGE, i + 1,
+						     "Subject", m->subjects[i]};
+	if (m->external)
+		insert(a, e, own_names[OWN_EXTERNAL], SLICE("yes"));
+	if (m->warning != NULL)
+		insert(a, e, own_names[OWN_WARNING], slice_of(m->warning));
+}
+
 void stamp_inbound(struct arena *a, const struct eval_env *env,
 		   const struct own_fields *own,
 		   const struct client_facts *client,
@@ -263,7 +279,9 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 	/* The last one in is the topmost. */
 	const struct spf_result *spf[] = {&r->spf_helo, &r->spf_mailfrom};
 
-	remove_own(a, own, 4, ret);
+	remove_own(a, own, AWARENESS_SUBJECTS_MAX + 6, ret);
+	if (v->marks != NULL)
+		mark(a, ret, v->marks);
 	for (size_t i = 0; i < 2 && env->received_spf; i++)
 		if (spf[i]->checked)
 			insert(a, ret, "Received-SPF",

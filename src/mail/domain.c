@@ -3,8 +3,9 @@
  * 2.3.2.1, RFC 8616 4).
  *
  * This is the only code that includes libidn2, and only labels that are not
- * ASCII go there: ASCII labels are kept as they stand, "xn--" and "_" too.
- * It does not judge whether a name exists, or looks like another one.
+ * ASCII go there: ASCII labels are kept as they stand, "xn--" and "_" too
+ * (domain_unicode() shows what A-labels stand for).  It does not judge whether a
+ * name exists, or looks like another one (mail/lookalike.c, eval/imitation.c).
  * Results live in the caller's arena.  Pure.
  */
 #include "mail/domain.h"
@@ -136,6 +137,33 @@ const char *domain_canon(struct arena *a, struct slice s)
 	if (name == NULL || !name_ok(name))
 		return NULL;
 	return slice_lower(a, slice_of(name));
+}
+
+static void add_unicode(struct strbuf *out, struct slice label)
+{
+	char *text = NULL;
+
+	if (slice_starts(label, "xn--") &&
+	    idn2_to_unicode_8z8z(slice_cstr(out->arena, label), &text, 0) ==
+		    IDN2_OK)
+		strbuf_adds(out, text);
+	else
+		strbuf_add(out, label);
+	idn2_free(text);
+}
+
+const char *domain_unicode(struct arena *a, const char *domain)
+{
+	struct slice rest = slice_of(domain);
+	struct strbuf out;
+
+	strbuf_init(&out, a, 4 * DOMAIN_MAX);
+	for (bool first = true; rest.p != NULL; first = false) {
+		if (!first)
+			strbuf_addc(&out, '.');
+		add_unicode(&out, slice_cut(&rest, '.'));
+	}
+	return strbuf_cstr(&out);
 }
 
 unsigned domain_labels(const char *domain)

@@ -22,6 +22,10 @@
  */
 const char *domain_canon(struct arena *a, struct slice s);
 
+/* A canonical domain as it is shown: A-labels become U-labels, in UTF-8; what is
+ * no A-label that IDNA2008 has stays as it is. */
+const char *domain_unicode(struct arena *a, const char *domain);
+
 /* Number of labels of a canonical domain ("" has 0). */
 unsigned domain_labels(const char *domain);
 /* The rightmost `n` labels: a pointer into `domain`. */

@@ -99,7 +99,7 @@ bool app_reload(struct app *app, struct strbuf *errors, struct strbuf *warnings)
 	return t != NULL;
 }
 
-/* The walk alone needs no list. */
+/* Neither the walk alone nor a tag needs a list. */
 static bool load_suffixes(struct app *app, struct strbuf *errors)
 {
 	const char *file = app->config->dmarc.public_suffix_file;
@@ -107,7 +107,8 @@ static bool load_suffixes(struct app *app, struct strbuf *errors)
 
 	app->env.dmarc.discovery =
 		(enum dmarc_discovery)app->config->dmarc.discovery;
-	if (app->env.dmarc.discovery == DMARC_DISCOVERY_WALK)
+	if (app->env.dmarc.discovery == DMARC_DISCOVERY_WALK &&
+	    !app->config->awareness.lookalikes)
 		return true;
 	app->suffixes = dmarc_psl_load(file, &why);
 	app->env.dmarc.psl = app->suffixes;
@@ -115,6 +116,29 @@ static bool load_suffixes(struct app *app, struct strbuf *errors)
 		strbuf_printf(errors, "dmarc.public_suffix_file: %s%s%s\n",
 			      file, file[0] != '\0' ? ": " : "", why);
 	return app->suffixes != NULL;
+}
+
+static bool load_awareness(struct app *app, struct strbuf *errors)
+{
+	const struct config *c = app->config;
+	const struct awareness_options o = {
+		.subject_tag = c->awareness.subject_tag,
+		.external_header = c->awareness.external_header != 0,
+		.lookalikes = c->awareness.lookalikes != 0,
+		.domains = c->awareness.domains,
+		.names = c->awareness.names,
+		.drill_domains = c->awareness.drill_domains,
+		.untagged = c->awareness.untagged,
+		.psl = app->suffixes,
+	};
+	const char *why = NULL;
+
+	if (o.subject_tag[0] == '\0' && !o.external_header && !o.lookalikes)
+		return true;
+	app->awareness = awareness_new(&o, &why);
+	if (app->awareness == NULL)
+		strbuf_printf(errors, "%s\n", why);
+	return app->awareness != NULL;
 }
 
 static void fill_env(struct eval_env *e, const struct config *c)
@@ -159,7 +183,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
-	if (!load_suffixes(app, errors) ||
+	if (!load_suffixes(app, errors) || !load_awareness(app, errors) ||
 	    !load_tables(app, errors, warnings) ||
 	    !load_keys(app, errors, warnings)) {
 		app_free(app);
@@ -203,8 +227,8 @@ static void start_meter(struct app *app, struct strbuf *warnings)
 
 	if (c->submission.credentials[0] == '\0')
 		return;
-	app->meter = meter_new(c->arena, c->state_directory, clock_unix(),
-			       &warning);
+	app->meter =
+		meter_new(c->arena, c->state_directory, clock_unix(), &warning);
 	if (warning != NULL)
 		strbuf_printf(warnings, "%s\n", warning);
 }
@@ -235,6 +259,7 @@ void app_free(struct app *app)
 	if (app->env.dns != NULL)
 		dns_free(app->env.dns);
 	keyring_free(app->keyring);
+	awareness_free(app->awareness);
 	dmarc_psl_free(app->suffixes);
 	tables_place_free(app->tables);
 	meter_free(app->meter);

@@ -37,7 +37,8 @@ struct app {
 	struct keyring *keyring;
 	struct tables_place *tables;
 	struct meter *meter; /* of the limits; NULL: no credentials */
-	struct dmarc_psl *suffixes; /* NULL: the tree walk needs none */
+	struct dmarc_psl *suffixes; /* NULL: nothing needs them */
+	struct awareness *awareness; /* NULL: readers are told nothing */
 	size_t unusable_keys; /* of the configuration, at start */
 	struct eval_env env;
 	struct field_limits limits;

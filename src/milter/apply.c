@@ -7,6 +7,9 @@ static bool apply_edit(SMFICTX *ctx, const struct edit *e)
 	case EDIT_DELETE:
 		return smfi_chgheader(ctx, unconst(e->name), (int)e->index,
 				      NULL) == MI_SUCCESS;
+	case EDIT_CHANGE:
+		return smfi_chgheader(ctx, unconst(e->name), (int)e->index,
+				      unconst(e->value)) == MI_SUCCESS;
 	case EDIT_INSERT:
 		return smfi_insheader(ctx, (int)e->index, unconst(e->name),
 				      unconst(e->value)) == MI_SUCCESS;

@@ -66,19 +66,45 @@ static void refuse(const struct session *s, struct verdict *v)
 	v->tag = false;
 }
 
+/* From outside: no client and no login of ours. */
+static bool is_outside(const struct session *s)
+{
+	return s->envelope.login.n == 0 &&
+	       policy_exempt(&s->app->env, &s->msg_client) == NULL;
+}
+
+static void tell_readers(struct session *s, const struct results *r,
+			 struct verdict *v, struct awareness_marks *marks)
+{
+	if (s->app->awareness == NULL || !is_outside(s) ||
+	    v->action == VERDICT_REJECT)
+		return;
+	awareness_decide(s->app->awareness, s->msg, &s->awareness, r, marks);
+	v->marks = marks;
+}
+
+static const char *explain_awareness(struct session *s, const struct verdict *v)
+{
+	if (v->marks == NULL)
+		return "";
+	return arena_printf(s->msg, " awareness=%s", v->marks->log);
+}
+
 static const char *explain(struct session *s, const struct results *r,
 			   const struct verdict *v)
 {
 	return arena_printf(
-		s->msg, "%s direction=inbound(%s) tls=%s%s",
+		s->msg, "%s direction=inbound(%s) tls=%s%s%s",
 		explain_inbound(s->msg, &s->msg_client, &s->envelope, r, v),
 		s->why, transport_text(s->msg, &s->login.transport),
-		s->gate.log != NULL ? s->gate.log : "");
+		s->gate.log != NULL ? s->gate.log : "",
+		explain_awareness(s, v));
 }
 
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 {
 	struct policy_options o = options_of(s);
+	struct awareness_marks marks;
 	struct results r;
 	struct verdict v;
 
@@ -87,6 +113,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 	check_peer(s, &r);
 	if (s->gate.refused)
 		refuse(s, &v);
+	tell_readers(s, &r, &v, &marks);
 	ask(s, &r, &v, ret);
 	app_count(s->app, r.dmarc.status, &v);
 	ret->log = session_log_line(s, explain(s, &r, &v));

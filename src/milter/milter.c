@@ -208,8 +208,7 @@ static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
 	struct connection *c = connection_of(ctx);
 
-	(void)argv;
-	session_rcpt(c->session);
+	session_rcpt(c->session, slice_of(argv[0]));
 	return answer(c, SMFIP_NR_RCPT);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "gate/transport.h"
 
 /* Client names, HELO and listener names longer than this are cut. */
 #define NAME_MAX_BYTES 1024
@@ -44,6 +45,7 @@ static void end_message(struct session *s)
 	s->msg = NULL;
 	s->fields = (struct field_list){0};
 	s->own = (struct own_fields){0};
+	s->awareness = (struct awareness_facts){0};
 	s->trusted = false;
 	s->envelope = (struct envelope_facts){0};
 	s->header_ended = false;
@@ -172,16 +174,33 @@ static void need_message(struct session *s)
 		begin_message(s);
 }
 
-void session_rcpt(struct session *s)
+void session_rcpt(struct session *s, struct slice rcpt)
 {
+	const struct awareness *w = s->app->awareness;
+
 	need_message(s);
 	s->envelope.nrcpts++;
+	if (w != NULL && !s->awareness.untagged)
+		s->awareness.untagged = awareness_is_untagged(
+			w, slice_first(rcpt, PATH_MAX_BYTES));
+}
+
+/* Those beyond the header limits too: a sender must not evade a tag by them. */
+static void note_subject(struct session *s, struct slice name,
+			 struct slice value)
+{
+	struct awareness_facts *f = &s->awareness;
+
+	if (s->app->awareness != NULL && slice_is_ci(name, "Subject") &&
+	    f->nsubjects < AWARENESS_SUBJECTS_MAX)
+		f->subjects[f->nsubjects++] = slice_dup(s->msg, value);
 }
 
 void session_header(struct session *s, struct slice name, struct slice value)
 {
 	need_message(s);
 	field_list_add(s->msg, &s->fields, &s->app->limits, name, value);
+	note_subject(s, name, value);
 	if (!s->trusted)
 		stamp_note(s->msg, &s->app->env, &s->own, name, value);
 }
@@ -256,6 +275,29 @@ const char *session_log_line(struct session *s, const char *text)
 	return strbuf_cstr(&b);
 }
 
+void session_log_client(const struct session *s, struct strbuf *b)
+{
+	if (s->login.name.n > 0) {
+		strbuf_adds(b, " login=");
+		strbuf_add_word(b, s->login.name, 128);
+		strbuf_adds(b, " mechanism=");
+		strbuf_add_word(b, s->login.mechanism, 64);
+	}
+	if (!s->msg_client.local)
+		strbuf_printf(b, " tls=%s",
+			      transport_text(s->msg, &s->login.transport));
+}
+
+static const char *explain_ignored(const struct session *s)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, s->msg, 8192);
+	strbuf_adds(&b, "direction=none(listener)");
+	session_log_client(s, &b);
+	return strbuf_cstr(&b);
+}
+
 void session_end_of_message(struct session *s, struct slice queue_id,
 			    int64_t now, struct session_outcome *ret)
 {
@@ -271,7 +313,7 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 		outbound_end(s, ret);
 		break;
 	case MAIL_IGNORED:
-		ret->log = session_log_line(s, "direction=none(listener)");
+		ret->log = session_log_line(s, explain_ignored(s));
 		break;
 	}
 }

@@ -48,7 +48,7 @@ void session_helo(struct session *s, struct slice helo);
 /* `sender`: as given; `queue_id`: empty when unknown. */
 void session_mail(struct session *s, struct slice sender,
 		  const struct session_login *login, struct slice queue_id);
-void session_rcpt(struct session *s);
+void session_rcpt(struct session *s, struct slice rcpt); /* as given */
 void session_header(struct session *s, struct slice name, struct slice value);
 void session_end_of_header(struct session *s);
 void session_body(struct session *s, struct slice bytes);

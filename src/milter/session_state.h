@@ -23,6 +23,7 @@ struct session {
 	struct session_login login;
 	struct field_list fields;
 	struct own_fields own;
+	struct awareness_facts awareness; /* noted as they come */
 	bool trusted; /* the client's fields in our name stay */
 	bool header_ended;
 	enum mail_direction direction;
@@ -39,6 +40,8 @@ struct session {
 
 /* The line of a message in the log. */
 const char *session_log_line(struct session *s, const char *text);
+/* " login=bob mechanism=PLAIN tls=none": of the connection, for that line. */
+void session_log_client(const struct session *s, struct strbuf *b);
 /* What the gate is asked about. */
 struct gatekeeper session_gatekeeper(struct session *s);
 

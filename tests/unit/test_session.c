@@ -104,7 +104,7 @@ static void play(struct session *s, const struct input *in,
 	session_mail(s, slice_of(in->sender),
 		     &(struct session_login){.name = slice_of(in->login)},
 		     SLICE(""));
-	session_rcpt(s);
+	session_rcpt(s, SLICE("<b@example.net>"));
 	session_header(s, SLICE("From"), slice_of(in->from));
 	session_header(s, SLICE("Subject"), SLICE(" hello\n\tworld"));
 	session_header(s, SLICE("Authentication-Results"),
