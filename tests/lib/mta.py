@@ -12,6 +12,7 @@ import shutil
 import smtplib
 import socket
 import socketserver
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -128,30 +129,122 @@ class SinkHandler(socketserver.StreamRequestHandler):
             self.server.arrived.notify_all()
 
 
-def submit(port, data, sender, rcpts=("rcpt@example.net",), xclient=None,
-           login=False, helo="client.example"):
-    """One SMTP transaction; the final reply as (code, text)."""
-    with smtplib.SMTP("127.0.0.1", port, local_hostname=helo,
-                      timeout=60) as s:
+class Authority:
+    """Certificates for TLS: a CA, and whom it vouches for (RFC 5280)."""
+
+    def __init__(self, directory, name="Example CA"):
+        self.dir, self.name = directory, name
+        os.makedirs(directory, exist_ok=True)
+        self.config = os.path.join(directory, "openssl.cnf")
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write("[req]\ndistinguished_name = dn\n[dn]\n"
+                    "[ca]\nbasicConstraints = critical, CA:TRUE\n"
+                    "[leaf]\nbasicConstraints = CA:FALSE\n")
+        self.pem = self._make("ca", name, "ca")
+
+    def _make(self, file, common_name, section, *options):
+        """The path of a file with a key and its certificate."""
+        path = os.path.join(self.dir, file + ".pem")
+        key, cert = path + ".key", path + ".crt"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-config", self.config, "-nodes",
+             "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-days", "2", "-extensions", section, "-keyout", key,
+             "-out", cert, "-subj", f"/O=Example/CN={common_name}", *options],
+            check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600),
+                  "wb") as out:
+            for part in (key, cert):
+                with open(part, "rb") as f:
+                    out.write(f.read())
+        return path
+
+    def certificate(self, file, common_name):
+        return self._make(file, common_name, "leaf",
+                          "-CA", self.pem, "-CAkey", self.pem + ".key")
+
+    def self_signed(self, file, common_name):
+        return self._make(file, common_name, "leaf")
+
+    def client(self, certificate=None, version=None):
+        """What a client does TLS with; `version`: ssl.TLSVersion at most."""
+        c = ssl.create_default_context(cafile=self.pem)
+        c.check_hostname = False
+        if version is not None:
+            c.maximum_version = version
+        if certificate:
+            c.load_cert_chain(certificate)
+        return c
+
+
+class Client:
+    """An SMTP connection; `login`: True for the first user, or a name;
+    `tls`: an ssl.SSLContext."""
+
+    def __init__(self, port, xclient=None, login=False, helo="client.example",
+                 tls=None):
+        self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=helo,
+                                 timeout=60)
+        try:
+            self.begin(xclient, login, tls)
+        except BaseException:
+            self.smtp.close()
+            raise
+
+    def begin(self, xclient, login, tls):
+        s = self.smtp
         s.ehlo()
         if xclient:
             code, text = s.docmd("XCLIENT", xclient)
             if code != 220:
                 raise RuntimeError(f"XCLIENT: {code} {text}")
             s.ehlo()
-        if login:
-            s.login(f"{USER}@{REALM}", PASSWORD)
+        if tls:
+            s.starttls(context=tls)
+            s.ehlo()
+        if login == "EXTERNAL":  # RFC 4422, appendix A
+            code, text = s.docmd("AUTH", "EXTERNAL =")
+            if code != 235:
+                raise RuntimeError(f"EXTERNAL: {code} {text}")
+        elif login:
+            name = USER if login is True else login
+            s.login(f"{name}@{REALM}", PASSWORD)
+
+    def send(self, data, sender, rcpts=("rcpt@example.net",)):
+        """One transaction; the final reply as (code, text)."""
         for step in [("MAIL", f"FROM:<{sender}>")] + \
                 [("RCPT", f"TO:<{r}>") for r in rcpts]:
-            code, text = s.docmd(*step)
+            code, text = self.smtp.docmd(*step)
             if code != 250:
+                self.smtp.rset()
                 return code, text.decode("utf-8", "replace")
-        code, text = s.data(data)
+        code, text = self.smtp.data(data)
         return code, text.decode("utf-8", "replace")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.smtp.quit()
+        except smtplib.SMTPServerDisconnected:
+            self.smtp.close()
+
+
+def submit(port, data, sender, rcpts=("rcpt@example.net",), **connection):
+    """One transaction of its own connection; (code, text)."""
+    with Client(port, **connection) as c:
+        return c.send(data, sender, rcpts)
 
 
 class Mta:
-    def __init__(self, name):
+    """`users`: who can log in, with PASSWORD.  `authority`: of the server's
+    certificate, and of those of clients that it trusts; None: no TLS."""
+
+    def __init__(self, name, users=(USER,), authority=None):
+        self.users, self.authority = users, authority
+        self.server_pem = authority and authority.certificate(
+            "server", "mx.mta.test")
         self.dir = tempfile.mkdtemp(prefix=f"mailseal-{name}-")
         os.chmod(self.dir, 0o755)  # the mail system's users must get in
         self.sink = Sink()
@@ -164,16 +257,17 @@ class Mta:
             f.write(text)
         return path
 
-    def make_sasl(self, conf, owner):
-        """A user for AUTH; False when the tools are not there."""
+    def make_sasl(self, conf, owner, mechanisms="PLAIN LOGIN"):
+        """The users for AUTH; False when the tools are not there."""
         if not shutil.which("saslpasswd2"):
             return False
         db = os.path.join(self.dir, "sasldb2")
         self.write(conf, "pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
-                         f"sasldb_path: {db}\nmech_list: PLAIN LOGIN\n")
-        subprocess.run(["saslpasswd2", "-p", "-c", "-f", db, "-u", REALM,
-                        USER], input=PASSWORD.encode(), check=True,
-                       capture_output=True)
+                         f"sasldb_path: {db}\nmech_list: {mechanisms}\n")
+        for user in self.users:
+            subprocess.run(["saslpasswd2", "-p", "-c", "-f", db, "-u", REALM,
+                            user], input=PASSWORD.encode(), check=True,
+                           capture_output=True)
         shutil.chown(db, owner)
         return True
 
@@ -233,8 +327,8 @@ postlog   unix-dgram n - n - 1 postlogd
 class Postfix(Mta):
     """`more`: parameters instead of those below; None takes one out."""
 
-    def __init__(self, milter, action="tempfail", more=()):
-        super().__init__("postfix")
+    def __init__(self, milter, action="tempfail", more=(), **kw):
+        super().__init__("postfix", **kw)
         self.milter, self.action, self.more = milter, action, dict(more)
         self.etc = os.path.join(self.dir, "etc")
         self.started = False
@@ -276,6 +370,14 @@ class Postfix(Mta):
             "milter_default_action": self.action,
         }
 
+    def tls(self):
+        if self.authority is None:
+            return {}
+        return {"smtpd_tls_security_level": "may",
+                "smtpd_tls_chain_files": self.server_pem,
+                "smtpd_tls_CAfile": self.authority.pem + ".crt",
+                "smtpd_tls_ask_ccert": "yes"}
+
     def start(self):
         for name in ("spool", "data"):
             os.mkdir(os.path.join(self.dir, name))
@@ -284,7 +386,8 @@ class Postfix(Mta):
         self.has_auth = self.make_sasl("etc/sasl/smtpd.conf", "postfix")
         self.write("etc/main.cf", "".join(
             f"{k} = {v}\n" for k, v in
-            {**self.parameters(), **self.more}.items() if v is not None))
+            {**self.parameters(), **self.tls(), **self.more}.items()
+            if v is not None))
         self.write("etc/master.cf",
                    f"{self.port} inet n - n - - smtpd\n"
                    "  -o local_header_rewrite_clients=\n"
@@ -362,13 +465,26 @@ def define(name, value):
 
 class Sendmail(Mta):
     """`line_limit`: of the mailer; 990 is that of mail without a smart
-    host."""
+    host.  AUTH is there with TLS only."""
+    MECHANISMS = "PLAIN LOGIN EXTERNAL"
 
-    def __init__(self, milter, tree, line_limit=2040):
-        super().__init__("sendmail")
+    def __init__(self, milter, tree, line_limit=2040, **kw):
+        super().__init__("sendmail", **kw)
         self.milter, self.tree = milter, tree
         self.line_limit = line_limit
         self.process = None
+        self.has_auth = False
+
+    def tls(self):
+        if self.authority is None:
+            return ""
+        return "".join(define(name, value) for name, value in {
+            "confSERVER_CERT": self.server_pem,
+            "confSERVER_KEY": self.server_pem,
+            "confCACERT": self.authority.pem + ".crt",
+            "confCACERT_PATH": self.dir, "confAUTH_REALM": REALM,
+            "confAUTH_MECHANISMS": self.MECHANISMS}.items()) + \
+            f"TRUST_AUTH_MECH(`{self.MECHANISMS}')dnl\n"
 
     def macros(self):
         out = "divert(0)dnl\n" + define("confDOMAIN_NAME", "mx.mta.test")
@@ -388,6 +504,7 @@ class Sendmail(Mta):
                 "RELAY_MAILER_LL": self.line_limit,
                 "RELAY_MAILER_ARGS": f"TCP $h {self.sink.port}"}.items():
             out += define(name, value)
+        out += self.tls()
         for feature in ("nocanonify", "promiscuous_relay", "no_default_msa",
                         "accept_unresolvable_domains",
                         "accept_unqualified_senders"):
@@ -399,12 +516,15 @@ class Sendmail(Mta):
         socket_path = self.milter.partition(":")[2]
         out += f"INPUT_MAIL_FILTER(`mailseal', `S=local:{socket_path}, " \
                "F=T, T=C:10s;S:10s;R:10s;E:60s')dnl\n"
-        return out + "MAILER(`smtp')dnl\n"
+        return out + "MAILER(`smtp')dnl\nLOCAL_CONFIG\n" \
+            f"ESASL_CONF_PATH={self.dir}/sasl\n"
 
     def start(self):
         os.mkdir(os.path.join(self.dir, "spool"), 0o700)
         self.write("switch", "hosts files dns\n")
         self.write("aliases", "")
+        self.has_auth = self.authority is not None and \
+            self.make_sasl("sasl/Sendmail.conf", "root", self.MECHANISMS)
         mc = self.write("sendmail.mc", self.macros())
         cf = os.path.join(self.tree, "usr/share/sendmail/cf/")
         p = subprocess.run(["m4", f"-D_CF_DIR_={cf}", cf + "m4/cf.m4", mc],
