@@ -270,7 +270,7 @@ class Signer:
         info, warnings = self.lines(queue_id_of(text))
         self.t.is_(warnings, [], "new keys: no warning")
         self.t.has(info[0], 'from=new.example client=127.0.0.1 '
-                   'direction=outbound(listener) signed=no '
+                   'direction=outbound(listener) tls=none signed=no '
                    'why="no key of the author domain is active" ms=',
                    "new keys: the log says why")
 
