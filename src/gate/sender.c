@@ -128,12 +128,27 @@ bool sender_owns(const struct sender_table *t, struct slice login,
 	       meet(owners, sender_related(&t->groups_of, who));
 }
 
+static uint32_t group_of(const struct sender_table *t, const char *group)
+{
+	return sender_names_find(&t->logins,
+				 &(struct sender_name){{slice_of(group)}});
+}
+
+bool sender_has_group(const struct sender_table *t, const char *group)
+{
+	uint32_t g = group_of(t, group);
+	bool ret = false;
+
+	for (uint32_t i = 0; g != SENDER_NONE && i < t->logins.n && !ret; i++)
+		ret = has(sender_related(&t->groups_of, i), g);
+	return ret;
+}
+
 bool sender_in_group(const struct sender_table *t, struct slice login,
 		     const char *group)
 {
 	uint32_t who = login_of(t, login);
-	uint32_t g = sender_names_find(
-		&t->logins, &(struct sender_name){{slice_of(group)}});
+	uint32_t g = group_of(t, group);
 
 	return who != SENDER_NONE && g != SENDER_NONE &&
 	       has(sender_related(&t->groups_of, who), g);

@@ -94,6 +94,8 @@ bool sender_owns(const struct sender_table *t, struct slice login,
 /* Is the login a member of that group?  Of one that is not there, nobody is. */
 bool sender_in_group(const struct sender_table *t, struct slice login,
 		     const char *group);
+/* Is there that group?  Goes through all of them. */
+bool sender_has_group(const struct sender_table *t, const char *group);
 
 /* The table turned round: puts up to `max` of the keys that a login owns, by
  * itself or as a member of a group, into `ret`, in the order of the file.

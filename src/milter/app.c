@@ -1,8 +1,11 @@
 /* Builds what all sessions share. */
 #include "milter/app.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -220,6 +223,23 @@ struct dns_options app_dns_options(const struct config *c)
 	};
 }
 
+/* Who could read the tables as root, and cannot any more, will not see what
+ * they say next: a credential that is revoked stays good. */
+static void check_readable(const struct config *c, struct strbuf *warnings)
+{
+	const char *const files[] = {c->submission.sender_table,
+				     c->submission.sender_groups,
+				     c->submission.credentials};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		if (files[i][0] != '\0' && access(files[i], R_OK) != 0)
+			strbuf_printf(warnings,
+				      "%s: %s, so SIGHUP will not read it "
+				      "again; give user \"%s\" the right to "
+				      "read it\n",
+				      files[i], strerror(errno), c->user);
+}
+
 static void start_meter(struct app *app, struct strbuf *warnings)
 {
 	const struct config *c = app->config;
@@ -248,6 +268,7 @@ bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
 			      err != NULL ? err : "cannot start");
 		return false;
 	}
+	check_readable(c, warnings);
 	start_meter(app, warnings);
 	return true;
 }

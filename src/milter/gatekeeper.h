@@ -21,8 +21,8 @@ struct gatekeeper {
 	const struct credential *credential; /* of the login, or NULL */
 };
 
-/* Mail that a login or a client hands in: every check but the limits.  Members
- * before `log` are given.  `now`: seconds since 1970. */
+/* Mail that a login or a client hands in, in either direction: every check but
+ * the limits.  Members before `log` are given.  `now`: seconds since 1970. */
 void gatekeeper_submission(struct gatekeeper *g, int64_t now);
 /* Other mail: what the connection of its peer must be. */
 void gatekeeper_transport(struct gatekeeper *g);

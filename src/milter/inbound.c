@@ -1,7 +1,7 @@
 /*
  * Mail that arrives: evaluate, decide, stamp.
  */
-#include "gate/transport.h"
+#include "base/clock.h"
 #include "milter/session_state.h"
 
 void inbound_begin(struct session *s)
@@ -50,17 +50,26 @@ static void ask(struct session *s, const struct results *r,
 	stamp(s, r, &tagged, &ret->unheld);
 }
 
-/* What the connection must be of a peer that is named in tls.peers. */
-static void check_peer(struct session *s, const struct results *r)
+/* What the connection must be of a peer that is named in tls.peers.  A login is
+ * one also where a listener is for mail that arrives: the MTA relays for it. */
+static void check_gate(struct session *s, const struct results *r,
+		       const struct verdict *v)
 {
 	s->gate = session_gatekeeper(s);
 	s->gate.facts.authors = &r->authors;
-	gatekeeper_transport(&s->gate);
+	if (s->login.name.n == 0) {
+		gatekeeper_transport(&s->gate);
+		return;
+	}
+	gatekeeper_submission(&s->gate, clock_unix());
+	if (v->action == VERDICT_ACCEPT)
+		gatekeeper_limits(&s->gate, clock_unix());
 }
 
 static void refuse(const struct session *s, struct verdict *v)
 {
-	v->action = VERDICT_REJECT;
+	v->action = s->gate.reply.code[0] == '4' ? VERDICT_TEMPFAIL
+						 : VERDICT_REJECT;
 	v->reply = s->gate.reply;
 	v->hold = false;
 	v->tag = false;
@@ -93,12 +102,18 @@ static const char *explain_awareness(struct session *s, const struct verdict *v)
 static const char *explain(struct session *s, const struct results *r,
 			   const struct verdict *v)
 {
-	return arena_printf(
-		s->msg, "%s direction=inbound(%s) tls=%s%s%s",
+	struct strbuf b;
+
+	strbuf_init(&b, s->msg, 16384);
+	strbuf_printf(
+		&b, "%s direction=inbound(%s)",
 		explain_inbound(s->msg, &s->msg_client, &s->envelope, r, v),
-		s->why, transport_text(s->msg, &s->login.transport),
-		s->gate.log != NULL ? s->gate.log : "",
-		explain_awareness(s, v));
+		s->why);
+	session_log_client(s, &b);
+	if (s->gate.log != NULL)
+		strbuf_adds(&b, s->gate.log);
+	strbuf_adds(&b, explain_awareness(s, v));
+	return strbuf_cstr(&b);
 }
 
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
@@ -110,7 +125,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 
 	evaluation_end(s->evaluation, now, &r);
 	policy_decide(s->msg, &o, &r, &v);
-	check_peer(s, &r);
+	check_gate(s, &r, &v);
 	if (s->gate.refused)
 		refuse(s, &v);
 	tell_readers(s, &r, &v, &marks);

@@ -2,8 +2,11 @@
  * Mail that leaves: the gate, then signatures.
  */
 #include "base/clock.h"
-#include "gate/transport.h"
 #include "milter/session_state.h"
+
+/* Bytes of author domains in the log: what stands behind them is not to be
+ * pushed out of the line. */
+#define AUTHORS_SHOWN 300
 
 /* Did somebody hand it in who has to show a right?  What a network or the
  * host itself gives is trusted as a whole. */
@@ -82,22 +85,19 @@ static const char *explain_outbound(struct session *s, size_t nsigned)
 
 	strbuf_init(&b, s->msg, 8192);
 	strbuf_adds(&b, "from=");
-	for (size_t i = 0; i < s->authors.ndomains; i++)
+	for (size_t i = 0; i < s->authors.ndomains; i++) {
+		if (b.n > AUTHORS_SHOWN) {
+			strbuf_adds(&b, ",...");
+			break;
+		}
 		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
 			      s->authors.domains[i]);
+	}
 	strbuf_printf(&b, " client=%s direction=outbound(%s)",
 		      s->msg_client.local ? "local"
 					  : ip_format(&s->msg_client.addr, ip),
 		      s->why);
-	if (s->envelope.login.n > 0) {
-		strbuf_adds(&b, " login=");
-		strbuf_add_escaped(&b, s->login.name, 128);
-		strbuf_adds(&b, " mechanism=");
-		strbuf_add_escaped(&b, s->login.mechanism, 64);
-	}
-	if (!s->msg_client.local)
-		strbuf_printf(&b, " tls=%s",
-			      transport_text(s->msg, &s->login.transport));
+	session_log_client(s, &b);
 	if (s->gate.log != NULL)
 		strbuf_adds(&b, s->gate.log);
 	strbuf_adds(&b, " signed=");

@@ -17,6 +17,28 @@ static struct holder *holder_of(struct tables *t)
 	return (struct holder *)t;
 }
 
+/* A demand on a group that is not there is one on nobody. */
+static void check_groups(const struct sender_table *t, const struct config *c,
+			 struct strbuf *warnings)
+{
+	for (size_t i = 0; i < c->submission.login_classes.n; i++) {
+		const struct login_demand *d =
+			&c->submission.login_classes.v[i];
+
+		if (d->group == NULL || sender_has_group(t, d->group))
+			continue;
+		strbuf_printf(warnings,
+			      "%s: submission.login_classes: no "
+			      "group \"",
+			      d->source);
+		strbuf_add_escaped(warnings, slice_of(d->group), 100);
+		strbuf_printf(warnings,
+			      "\" in %s; add it, or correct the "
+			      "name\n",
+			      c->submission.sender_groups);
+	}
+}
+
 static bool load_senders(struct tables *t, const struct config *c,
 			 struct strbuf *errors, struct strbuf *warnings)
 {
@@ -32,6 +54,8 @@ static bool load_senders(struct tables *t, const struct config *c,
 	t->senders = sender_table_load(c->submission.sender_table,
 				       c->submission.sender_groups, &o, errors,
 				       warnings);
+	if (t->senders != NULL)
+		check_groups(t->senders, c, warnings);
 	return t->senders != NULL;
 }
 

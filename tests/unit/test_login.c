@@ -334,6 +334,17 @@ static void test_demands(void **state)
 	sender_table_free(t);
 }
 
+static void test_groups(void **state)
+{
+	struct sender_table *t = table(*state);
+
+	assert_true(sender_has_group(t, "ADMINS"));
+	assert_false(sender_has_group(t, "alice")); /* a login */
+	assert_false(sender_has_group(t, "admin"));
+	assert_false(sender_has_group(t, ""));
+	sender_table_free(t);
+}
+
 /* Without the table there are no groups; the others stay. */
 static void test_no_table(void **state)
 {
@@ -432,6 +443,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_certificate_realm, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_demands, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_extension, setup,
