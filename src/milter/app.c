@@ -248,7 +248,7 @@ static void start_meter(struct app *app, struct strbuf *warnings)
 	if (c->submission.credentials[0] == '\0')
 		return;
 	app->meter =
-		meter_new(c->arena, c->state_directory, clock_unix(), &warning);
+		meter_new(c->arena, c->state_directory, clock_unix, &warning);
 	if (warning != NULL)
 		strbuf_printf(warnings, "%s\n", warning);
 }

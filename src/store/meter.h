@@ -1,12 +1,18 @@
 /*
  * Messages and recipients of each service login over the last hour and the
- * last day.  Counted in memory at once; a thread of its own writes the counts
- * of a batch to the store once a second, in one transaction, and reads those of
- * the other instances that share the state folder.  So several instances
- * together may go over a limit by what they accept within that second.
+ * last day (store/window.h).  Counted in memory at once; a thread of its own
+ * brings memory and store together once a second, in one transaction: it
+ * writes what was counted here, and reads what the other instances that share
+ * the state folder have written.  So these together may go over a limit by
+ * what they accept within that second, and when the process is killed, the
+ * counts of its last second are lost.
  *
- * Nobody waits for the store.  While it is full, read-only, locked or broken,
- * counting goes on in memory and is written later.
+ * Nobody waits for the store.  While it is full, read-only, locked, broken or
+ * gone, counting goes on in memory, and what was counted is written when it
+ * works again.  The log has one line when that begins and one when it ends.
+ * Until then other instances do not know of it.
+ *
+ * Memory: a login is dropped once all that it sent is older than a day.
  */
 #ifndef MAILSEAL_STORE_METER_H
 #define MAILSEAL_STORE_METER_H
@@ -15,26 +21,38 @@
 
 struct meter;
 
+/* Seconds since 1970. */
+typedef int64_t meter_clock(void);
+
 /*
- * Opens or makes "FOLDER/meter.sqlite" (mode 0640) and reads the last day;
- * starts the thread.  "" for `folder`: memory alone.  Never NULL: what is
- * wrong with the store is one line in *warning (in `a`), else NULL, and
- * counting is in memory until it can be opened.  `now`: seconds since 1970.
+ * Starts the thread, which blocks signals, opens or makes
+ * "FOLDER/meter.sqlite" (mode 0640) and reads the last day; waits for it, a
+ * second at most when another process has the lock.  "" for `folder`: memory
+ * alone.  Never NULL: what is wrong with the store is one line in *warning (in
+ * `a`), else NULL, and counting is in memory until it can be opened.
  */
-struct meter *meter_new(struct arena *a, const char *folder, int64_t now,
+struct meter *meter_new(struct arena *a, const char *folder, meter_clock *clock,
 			const char **warning);
-/* Writes what is left.  NULL is allowed. */
+/* Writes what is left, within a second.  NULL is allowed. */
 void meter_free(struct meter *m);
 
 /*
  * Counts one message with `recipients` to `login` (as it is compared: lower
  * case) if it is within all limits.  False: nothing is counted, *what is a
  * constant ("messages per hour"), *limit that limit, and *frees the time
- * (seconds since 1970) from which on a message of one recipient will be
- * counted.  Thread-safe, never blocks on the store.
+ * (seconds since 1970) from which on this message will be counted, if nothing
+ * else is until then; for one whose recipients alone are over the limit, the
+ * time for a message of one recipient.  Of several limits it is the last to be
+ * free.  Thread-safe, never blocks on the store.
  */
 bool meter_take(struct meter *m, struct slice login,
 		const struct credential_limits *limits, int64_t recipients,
 		int64_t now, const char **what, int64_t *limit, int64_t *frees);
+
+/* Brings memory and store together now, and waits for it.  True: all that was
+ * counted before the call is in the store. */
+bool meter_sync(struct meter *m);
+/* Logins that are held in memory. */
+size_t meter_logins(struct meter *m);
 
 #endif
