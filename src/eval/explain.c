@@ -6,21 +6,30 @@
 
 #define LOG_TEXT_MAX   128 /* bytes of one wire text in a log line */
 #define LINE_MAX_BYTES 4096
+/* Bytes of a list: what stands behind it is not to be pushed out of the line
+ * (base/log.c). */
+#define AUTHORS_SHOWN	 300
+#define SIGNATURES_SHOWN 500
 
 static void add_wire(struct strbuf *b, struct slice s)
 {
 	if (s.n == 0)
 		strbuf_adds(b, "-");
 	else
-		strbuf_add_escaped(b, s, LOG_TEXT_MAX);
+		strbuf_add_word(b, s, LOG_TEXT_MAX);
 }
 
 static void add_domains(struct strbuf *b, const struct addr_authors *a)
 {
 	if (a->ndomains == 0)
 		strbuf_adds(b, a->malformed ? "malformed" : "-");
-	for (size_t i = 0; i < a->ndomains; i++)
+	for (size_t i = 0; i < a->ndomains; i++) {
+		if (b->n > AUTHORS_SHOWN) {
+			strbuf_adds(b, ",...");
+			break;
+		}
 		strbuf_printf(b, "%s%s", i > 0 ? "," : "", a->domains[i]);
+	}
 }
 
 static void add_spf(struct strbuf *b, const char *key,
@@ -56,6 +65,11 @@ const char *explain_dkim(struct arena *a, const struct dkim_results *d)
 		strbuf_adds(&b, "none");
 	for (size_t i = 0; i < d->n; i++) {
 		const struct dkim_result *r = &d->v[i];
+
+		if (b.n > SIGNATURES_SHOWN) {
+			strbuf_adds(&b, ",...");
+			break;
+		}
 		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
 			      dkim_status_name(r->status));
 		if (r->domain != NULL && r->selector != NULL)

@@ -47,7 +47,7 @@ static void test_line(void **state)
 	struct verdict v;
 
 	(void)state;
-	assert_true(has(line(a, &r), "helo=h\\x0a\" spf_helo=none "
+	assert_true(has(line(a, &r), "helo=h\\x0a\\x22 spf_helo=none "
 				     "spf=fail:example.org dkim=none arc=none "
 				     "dmarc=none disposition=none dns="));
 	r.iprev.checked = true;
