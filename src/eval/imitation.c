@@ -33,6 +33,7 @@ struct sight {
 	size_t length;	   /* of `label` */
 	const char *label_skeleton;
 	const char *label_bare;	  /* and without hyphens */
+	const char *label_bare_i; /* the same with 1 read as i, not l */
 	const char *label_parts;  /* "-a-b-": of the skeleton */
 	const char *domain_parts; /* the same, dots as hyphens */
 	const char *org_parts;
@@ -90,6 +91,23 @@ static const char *first_label(struct arena *a, const char *domain)
 	return slice_cstr(a, slice_cut(&rest, '.'));
 }
 
+/* A skeleton cannot tell 1 from l any more. */
+static const char *one_as_i(struct arena *a, const char *label)
+{
+	char *ret = arena_strdup(a, label);
+
+	for (char *p = ret; *p != '\0'; p++)
+		if (*p == '1')
+			*p = 'i';
+	return ret;
+}
+
+static const char *bare(const struct imitation *m, struct arena *a,
+			const char *label)
+{
+	return joined(a, lookalike_bare(a, skeleton(m, a, label)));
+}
+
 static struct sight sight_of(const struct imitation *m, struct arena *a,
 			     const char *domain)
 {
@@ -104,7 +122,8 @@ static struct sight sight_of(const struct imitation *m, struct arena *a,
 	s.label = first_label(a, shown);
 	s.length = lookalike_length(s.label);
 	s.label_skeleton = skeleton(m, a, s.label);
-	s.label_bare = joined(a, lookalike_bare(a, s.label_skeleton));
+	s.label_bare = bare(m, a, s.label);
+	s.label_bare_i = bare(m, a, one_as_i(a, s.label));
 	s.label_parts = parts(a, s.label_skeleton);
 	s.domain_parts = parts(a, s.skeleton);
 	s.org_parts = parts(a, s.org_skeleton);
@@ -120,28 +139,59 @@ static bool ends_with_labels(const char *text, const char *end)
 /* All letters look alike: they were chosen for that. */
 static bool same_letters(const struct sight *x, const struct sight *ours)
 {
-	return x->label_skeleton[0] != '\0' &&
-	       strcmp(x->label, ours->label) != 0 &&
-	       strcmp(x->label_skeleton, ours->label_skeleton) == 0;
+	return strcmp(x->label, ours->label) != 0 && x->label_bare[0] != '\0' &&
+	       (strcmp(x->label_bare, ours->label_bare) == 0 ||
+		strcmp(x->label_bare_i, ours->label_bare) == 0);
 }
 
-static bool near_letters(const struct sight *x, const struct sight *ours)
+static bool is_ascii_byte(char c)
 {
-	return strcmp(x->label_bare, ours->label_bare) == 0 ||
-	       lookalike_is_near(x->label, ours->label) ||
-	       lookalike_is_near(x->label_skeleton, ours->label_skeleton);
+	return (unsigned char)c < 0x80;
+}
+
+static bool is_ascii(const char *s)
+{
+	while (*s != '\0' && is_ascii_byte(*s))
+		s++;
+	return *s == '\0';
+}
+
+/* Honest names rhyme: but for a slip, the first letter must be ours, or one of
+ * another script. */
+static enum lookalike_edit edit_of(const char *x, const char *ours)
+{
+	enum lookalike_edit e = lookalike_compare(x, ours);
+
+	return e == LOOKALIKE_NEAR && is_ascii_byte(x[0]) && x[0] != ours[0]
+		       ? LOOKALIKE_FAR
+		       : e;
+}
+
+/* The shortest label of ours of which this edit says something. */
+static size_t least_length(const struct sight *x, const struct sight *ours,
+			   enum lookalike_edit e)
+{
+	/* a letter of another script that is not needed for a word */
+	if (!is_ascii(x->label_bare) && is_ascii(ours->label_bare))
+		return IMITATION_GLYPH_MIN;
+	if (strcmp(x->suffix, ours->suffix) != 0)
+		return IMITATION_SUFFIX_MIN;
+	return e == LOOKALIKE_SLIP ? IMITATION_SLIP_MIN : IMITATION_NEAR_MIN;
 }
 
 /* The label of ours, or nearly, where the label of the other is. */
 static bool is_like_label(const struct sight *x, const struct sight *ours)
 {
-	bool same_suffix = strcmp(x->suffix, ours->suffix) == 0;
+	enum lookalike_edit e;
 
 	if (same_letters(x, ours))
 		return ours->length >= IMITATION_GLYPH_MIN;
-	return ours->length >= (same_suffix ? IMITATION_NEAR_MIN
-					    : IMITATION_SUFFIX_MIN) &&
-	       near_letters(x, ours);
+	if (strcmp(x->label, ours->label) == 0)
+		return ours->length >= IMITATION_SUFFIX_MIN;
+	e = edit_of(x->label, ours->label);
+	if (e == LOOKALIKE_FAR && x->label_bare[0] != '\0')
+		e = edit_of(x->label_bare, ours->label_bare);
+	return e != LOOKALIKE_FAR && ours->length >= least_length(x, ours, e);
 }
 
 /* Our domain at the beginning of a label ("example.com.login.test",
@@ -249,8 +299,9 @@ static const char *take_word(struct arena *a, const char **text)
 static const char *name_key(const struct imitation *m, struct arena *a,
 			    struct slice name)
 {
-	const char *text =
-		lookalike_skeleton(m->look, a, slice_first(name, NAME_KEY_MAX));
+	const char *text = lookalike_bare(
+		a, lookalike_skeleton(m->look, a,
+				      slice_first(name, NAME_KEY_MAX)));
 	const char *words[NAME_WORDS_MAX];
 	size_t n = 0;
 	struct strbuf b;

@@ -13,11 +13,14 @@
 
 /* The shortest registrable label of ours, in code points, of which each rule
  * speaks; tests/cases/lookalike.table is what they were chosen with. */
-#define IMITATION_GLYPH_MIN  4 /* the same to the eye, another suffix */
-#define IMITATION_NEAR_MIN   6 /* one edit, same suffix */
-#define IMITATION_SUFFIX_MIN 7 /* the same label or one edit, another suffix   \
-				*/
-#define IMITATION_PART_MIN 7   /* between hyphens */
+#define IMITATION_GLYPH_MIN                                                    \
+	4 /* letter for letter, but for diacritics and digits */
+#define IMITATION_SLIP_MIN 5 /* a slip of the fingers, same suffix */
+#define IMITATION_NEAR_MIN 7 /* another edit, same suffix */
+#define IMITATION_SUFFIX_MIN                                                   \
+	7		     /* the same label or one edit, another suffix     \
+			      */
+#define IMITATION_PART_MIN 7 /* between hyphens */
 
 /* What is ours, as it looks; immutable. */
 struct imitation;

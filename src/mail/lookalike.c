@@ -27,7 +27,8 @@
 
 struct lookalike {
 	USpoofChecker *checker;
-	const UNormalizer2 *fold; /* libicu's own */
+	const UNormalizer2 *fold; /* libicu's own, as is: */
+	const UNormalizer2 *apart;
 };
 
 struct lookalike *lookalike_new(const char **error)
@@ -40,6 +41,7 @@ struct lookalike *lookalike_new(const char **error)
 	udata_setFileAccess(UDATA_NO_FILES, &status);
 	l->checker = uspoof_open(&status);
 	l->fold = unorm2_getNFKCCasefoldInstance(&status);
+	l->apart = unorm2_getNFDInstance(&status);
 	/* the alias table of the converters too is loaded when first used */
 	if (U_FAILURE(status) || !lookalike_decode(l, a, SLICE("iso-8859-15"),
 						   SLICE("x"), &ignored)) {
@@ -73,12 +75,12 @@ static struct units units_new(struct arena *a, int32_t cap)
 			      cap};
 }
 
-static bool fold(const struct lookalike *l, const struct units *from,
-		 struct units *to)
+static bool normalize(const UNormalizer2 *how, const struct units *from,
+		      struct units *to)
 {
 	UErrorCode status = U_ZERO_ERROR;
 
-	to->n = unorm2_normalize(l->fold, from->p, from->n, to->p, to->cap,
+	to->n = unorm2_normalize(how, from->p, from->n, to->p, to->cap,
 				 &status);
 	return U_SUCCESS(status);
 }
@@ -103,7 +105,8 @@ static const char *to_utf8(struct arena *a, const struct units *u)
 	return U_SUCCESS(status) ? text : "";
 }
 
-/* The last pass folds what the prototypes have in upper case. */
+/* The last passes fold what the prototypes have in upper case, and leave each
+ * mark by itself. */
 static const char *skeleton_of(const struct lookalike *l, struct arena *a,
 			       struct arena *scratch, struct slice text)
 {
@@ -113,10 +116,11 @@ static const char *skeleton_of(const struct lookalike *l, struct arena *a,
 
 	u_strFromUTF8WithSub(x.p, x.cap, &x.n, text.p, (int32_t)text.n, 0xfffd,
 			     NULL, &status);
-	if (U_FAILURE(status) || !skeleton(l, &x, &y) || !fold(l, &y, &x) ||
-	    !skeleton(l, &x, &y) || !fold(l, &y, &x))
+	if (U_FAILURE(status) || !skeleton(l, &x, &y) ||
+	    !normalize(l->fold, &y, &x) || !skeleton(l, &x, &y) ||
+	    !normalize(l->fold, &y, &x) || !normalize(l->apart, &x, &y))
 		return "";
-	return to_utf8(a, &x);
+	return to_utf8(a, &y);
 }
 
 const char *lookalike_skeleton(const struct lookalike *l, struct arena *a,
@@ -195,31 +199,58 @@ size_t lookalike_length(const char *text)
 	return n;
 }
 
-/* Past the first difference: do the rests fit for one of the edits? */
-static bool rest_fits(const char *x, const char *y)
+/* The first letter of `longer` is one too many; `before` is what stands before
+ * it. */
+static enum lookalike_edit insertion(const char *longer, const char *shorter,
+				     uint32_t before)
 {
-	const char *x1 = x, *y1 = y, *x2, *y2;
-	uint32_t cx = next(&x1), cy = next(&y1);
+	uint32_t c = next(&longer);
 
-	if (strcmp(x1, y1) == 0 && cx != 0 && cy != 0)
-		return true; /* replaced */
-	if ((cx != 0 && strcmp(x1, y) == 0) || (cy != 0 && strcmp(x, y1) == 0))
-		return true; /* inserted or removed */
-	x2 = x1;
-	y2 = y1;
-	return cx != 0 && cy != 0 && next(&x2) == cy && next(&y2) == cx &&
-	       strcmp(x2, y2) == 0;
+	if (c == 0 || strcmp(longer, shorter) != 0)
+		return LOOKALIKE_FAR;
+	return c == before ? LOOKALIKE_SLIP : LOOKALIKE_NEAR;
 }
 
-bool lookalike_is_near(const char *x, const char *y)
+static bool is_transposed(const char *x, const char *y)
 {
+	uint32_t x1 = next(&x), y1 = next(&y);
+
+	return x1 != 0 && y1 != 0 && next(&x) == y1 && next(&y) == x1 &&
+	       strcmp(x, y) == 0;
+}
+
+static bool is_replaced(const char *x, const char *y)
+{
+	return next(&x) != 0 && next(&y) != 0 && strcmp(x, y) == 0;
+}
+
+/* From the first difference on. */
+static enum lookalike_edit compare_rest(const char *x, const char *y,
+					uint32_t before)
+{
+	enum lookalike_edit e = insertion(x, y, before);
+
+	if (e == LOOKALIKE_FAR)
+		e = insertion(y, x, before);
+	if (e == LOOKALIKE_FAR && is_transposed(x, y))
+		e = LOOKALIKE_SLIP;
+	if (e == LOOKALIKE_FAR && is_replaced(x, y))
+		e = LOOKALIKE_NEAR;
+	return e;
+}
+
+enum lookalike_edit lookalike_compare(const char *x, const char *y)
+{
+	uint32_t before = 0;
+
 	for (;;) {
 		const char *x1 = x, *y1 = y;
 		uint32_t c = next(&x1);
 		if (c != next(&y1))
-			return rest_fits(x, y);
+			return compare_rest(x, y, before);
 		if (c == 0)
-			return false;
+			return LOOKALIKE_FAR;
+		before = c;
 		x = x1;
 		y = y1;
 	}

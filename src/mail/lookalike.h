@@ -30,9 +30,14 @@ const char *lookalike_skeleton(const struct lookalike *l, struct arena *a,
  * letter (3 as e, vv as w) replaced.  Of a skeleton. */
 const char *lookalike_bare(struct arena *a, const char *skeleton);
 
-/* One insertion, removal, replacement or transposition of neighbours, in code
- * points, makes one of the other?  False for equal texts.  UTF-8. */
-bool lookalike_is_near(const char *x, const char *y);
+enum lookalike_edit {
+	LOOKALIKE_FAR,	/* equal, or more than one edit */
+	LOOKALIKE_SLIP, /* neighbours transposed, or a letter twice or once */
+	LOOKALIKE_NEAR, /* one insertion, removal or replacement */
+};
+
+/* What makes one text of the other, in code points of UTF-8. */
+enum lookalike_edit lookalike_compare(const char *x, const char *y);
 /* Code points. */
 size_t lookalike_length(const char *text);
 
