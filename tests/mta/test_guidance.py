@@ -20,7 +20,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import BUILD, Daemon, check_end, mailseal  # noqa: E402
 from dovecot import (Dovecot, Provider, Scram, dovecot_tree,  # noqa: E402
                      oauthbearer, plain, xoauth2)
-from material import Key, crlf, key_record, openssl  # noqa: E402
+from material import (Key, crlf, have_dkimpy, key_record,  # noqa: E402
+                      openssl, sign)
 from mta import SERVICES, Postfix, free_port, wait_port  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
@@ -195,8 +196,10 @@ class Milter(Daemon):
         self.config = site.in_dir("mailseal.conf")
         keys = {s: self.new_key(f"example.com.{s}", kind)
                 for s, kind in (("r1", "rsa"), ("e1", "ed25519"))}
+        self.drill = Key(site.in_dir("tls"), "drill")
         zone = site.write("zone", ZONE + "".join(
-            key_record("example.com", s, k) for s, k in keys.items()))
+            key_record("example.com", s, k) for s, k in keys.items()) +
+            key_record("drill.example", "d", self.drill))
         text = site.example("mailseal.conf")
         text = sure(text, 'user = "mailseal";', 'user = "nobody";')
         site.write("mailseal.conf", text +
@@ -518,13 +521,7 @@ class Run:
                 reply = c.send(data, "orders@example.com")
                 if n in (0, LIMIT - 1):
                     self.signed(subject, reply, f"API key: message {n + 1}")
-            _, data = self.mail("orders@example.com")
-            reply = c.send(data, "orders@example.com")
-            self.t.ok(re.fullmatch(
-                r"450 4\.7\.1 Limit of 20 messages per hour of login shop is "
-                r"reached, it frees at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\. Ask "
-                r"it@example\.com for a higher limit", reply),
-                "API key: over its limit", reply)
+            self.over_limit(c, "API key: over its limit")
         with self.client("newsletter", client=NEWS) as c:
             _, data = self.mail("news@example.com")
             self.refused(c.send(data, "news@example.com",
@@ -538,6 +535,21 @@ class Run:
                          "550 5.7.1 login newsletter may not send from "
                          f"{OFFICE}. Ask it@example.com for a new key",
                          "API key from another network")
+
+    def over_limit(self, c, what):
+        _, data = self.mail("orders@example.com")
+        reply = c.send(data, "orders@example.com")
+        self.t.ok(re.fullmatch(
+            r"450 4\.7\.1 Limit of 20 messages per hour of login shop is "
+            r"reached, it frees at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\. Ask "
+            r"it@example\.com for a higher limit", reply), what, reply)
+
+    def restart(self):
+        """The counts outlive mailseald, in a folder of its user."""
+        check_end(self.t, self.d, "before the restart")
+        self.d.start()
+        with self.client("shop", client=SHOP) as c:
+            self.over_limit(c, "API key: over its limit after a restart")
 
     def revocation(self):
         """SIGHUP revokes, also for who is logged in."""
@@ -571,10 +583,45 @@ class Run:
                          "it@example.com for a new key",
                          "API key: revoked by the line of the example")
 
-    def arriving(self, author, sender, client, tls=False):
+    def arriving(self, author, sender, client, tls=False,
+                 rcpt="alice@example.com", change=lambda data: data):
         subject, data = self.mail(author)
         with Client(self.p.port, client, tls=tls) as c:
-            return subject, c.send(data, sender, ("alice@example.com",))
+            return subject, c.send(change(data), sender, (rcpt,))
+
+    def seen(self, *args, **kw):
+        """What a reader of arriving mail sees: the Subject, and whether the
+        two fields are there."""
+        subject, reply = self.arriving(*args, **kw)
+        m = self.p.sink.wait_for(f"{subject}\r\n") \
+            if reply.startswith("250 ") else None
+        if m is None:
+            return reply
+        return (m.all("Subject")[0].replace(subject, "..."),
+                len(m.all("X-Mailseal-External")),
+                len(m.all("X-Mailseal-Warning")))
+
+    def people(self):
+        """Readers are told what comes from outside, and what imitates."""
+        them = "x@other.example"
+        for what, wanted, author, rcpt in (
+                ("mail of others", ("[EXTERNAL] ...", 1, 0), them, None),
+                ("a name of ours", ("[EXTERNAL] ...", 1, 1),
+                 f"Carol Example <{them}>", None),
+                ("a domain like ours", ("[EXTERNAL] ...", 1, 1),
+                 "alice@exampel.com", None),
+                ("a recipient whose mail is forwarded", ("...", 1, 0), them,
+                 "archive@example.com")):
+            self.t.is_(self.seen(author, them, OFFICE,
+                                 rcpt=rcpt or "alice@example.com"),
+                       wanted, f"readers: {what}")
+        if not have_dkimpy():
+            self.t.skip("readers: a drill", "no dkimpy")
+            return
+        self.t.is_(self.seen("Carol Example <x@drill.example>", them, OFFICE,
+                             change=lambda data: sign(
+                                 data, "drill.example", "d", self.d.drill)),
+                   ("...", 0, 0), "readers: a drill")
 
     def spoofs(self):
         """Forged mail from outside."""
@@ -627,7 +674,8 @@ class Run:
 
 
 TESTS = ("configuration", "authenticated", "local_users", "senders", "strong",
-         "admins", "tokens", "keys", "revocation", "spoofs", "bank")
+         "admins", "tokens", "keys", "restart", "revocation", "spoofs", "bank",
+         "people")
 
 
 def complete(t):
