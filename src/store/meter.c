@@ -134,9 +134,30 @@ static void sweep_bucket(struct meter *m, struct account **at, int64_t slot)
 	}
 }
 
+/* Nothing is owed of a login of which nothing counts any more. */
+static void sweep_list(struct meter *m, int64_t slot)
+{
+	struct account **at = &m->list;
+
+	while (*at != NULL) {
+		struct account *k = *at;
+
+		window_advance(&k->window, slot);
+		if (k->window.n > 0) {
+			at = &k->after;
+			continue;
+		}
+		k->listed = false;
+		*at = k->after;
+	}
+}
+
 /* Drops what no longer counts.  Messages come in between the buckets. */
 static void sweep(struct meter *m, int64_t slot)
 {
+	pthread_mutex_lock(&m->lock);
+	sweep_list(m, slot);
+	pthread_mutex_unlock(&m->lock);
 	for (size_t i = 0; i < BUCKETS; i++) {
 		pthread_mutex_lock(&m->lock);
 		sweep_bucket(m, &m->buckets[i], slot);
@@ -326,9 +347,9 @@ static enum store_status tidy_store(struct meter *m)
 	return r;
 }
 
-static enum store_status transaction(struct meter *m, struct batch *b)
+static enum store_status transaction(struct meter *m, struct batch *b,
+				     bool write)
 {
-	const bool write = m->purge || m->redate || has_list(m);
 	enum store_status r = store_begin(m->store, write);
 	bool lost = false;
 
@@ -337,7 +358,7 @@ static enum store_status transaction(struct meter *m, struct batch *b)
 			       &lost);
 	if (lost)
 		list_all(m);
-	m->more = lost;
+	m->more |= lost;
 	if (r == STORE_OK && write) {
 		r = tidy_store(m);
 		if (r == STORE_OK) {
@@ -359,12 +380,16 @@ static enum store_status round_of(struct meter *m)
 	bool opened = false;
 	enum store_status r = store_open(m->store, &opened);
 
+	m->more = opened;
 	if (opened) {
 		m->purge = m->redate = true;
 		list_all(m);
 	}
+	/* read first, since that may be all that is possible */
 	if (r == STORE_OK)
-		r = transaction(m, &b);
+		r = transaction(m, &b,
+				!opened &&
+					(m->purge || m->redate || has_list(m)));
 	if (r == STORE_OK)
 		batch_learn(&b, m);
 	else
