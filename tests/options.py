@@ -1,18 +1,21 @@
 """Every option stands in the table, the man page and the sample file, each
-time with the same default; and the sample file loads, as it is and with all
-its defaults taken in."""
+time with the same default; the sample file loads, as it is and with all its
+defaults taken in; and so does the example of GUIDANCE."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
 SRC = os.environ.get("MAILSEAL_SRCDIR", ".")
 sys.path.insert(0, os.path.join(SRC, "tests", "lib"))
+from material import Key  # noqa: E402  pylint: disable=C0413
 from tap import Tap  # noqa: E402  pylint: disable=wrong-import-position
 
 PROGRAM = os.path.join(os.environ.get("MAILSEAL_BUILDDIR", "."), "mailseal")
 SAMPLE = os.path.join(SRC, "etc", "mailseal.conf")
+GUIDANCE = os.path.join(SRC, "etc", "examples", "guidance")
 MAN = os.path.join(SRC, "doc", "mailseal.conf.5")
 
 
@@ -73,6 +76,21 @@ def loads(t, text, name):
         t.is_(status, 0, name, out, err)
 
 
+def guidance(t):
+    """The example, with its tables and with keys, in another directory."""
+    with tempfile.TemporaryDirectory() as d:
+        os.mkdir(os.path.join(d, "keys"))
+        Key(os.path.join(d, "keys"), "example.com.r1")
+        Key(os.path.join(d, "keys"), "example.com.e1", "ed25519")
+        for name in ("senders", "groups", "credentials.conf"):
+            shutil.copy(os.path.join(GUIDANCE, name), d)
+        with open(os.path.join(GUIDANCE, "mailseal.conf"),
+                  encoding="utf-8") as f:
+            text = f.read()
+        loads(t, text.replace("/etc/mailseal/", d + "/"),
+              "the example of GUIDANCE loads")
+
+
 def main():
     t = Tap(60)
     with open(SAMPLE, encoding="utf-8") as f:
@@ -91,6 +109,8 @@ def main():
         status, out, err = check_config("--defaults")
         t.is_(status, 0, "--defaults prints", err)
         loads(t, out, "what --defaults prints loads")
+    with t.group("guidance"):
+        guidance(t)
     with t.group("mistakes"):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
             f.write('sokcet = "fd:3";\nshutdown_timeout = 5000000000;\n')
