@@ -133,6 +133,34 @@ static void begin_message(struct session *s)
 /* Sendmail writes a whole distinguished name (RFC 4514). */
 #define DN_MAX_BYTES 4096
 
+static int hex_digit(char c)
+{
+	if (ascii_isdigit(c))
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* What xtext stands for (RFC 3461 4): "+2B" is "+".  What is none stays. */
+static struct slice xtext(struct arena *a, struct slice s)
+{
+	char *to = arena_alloc(a, s.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		bool coded = s.p[i] == '+' && s.n - i > 2;
+		int high = coded ? hex_digit(s.p[i + 1]) : -1;
+		int low = coded ? hex_digit(s.p[i + 2]) : -1;
+
+		if (high >= 0 && low >= 0) {
+			to[n++] = (char)(high << 4 | low);
+			i += 2;
+		} else {
+			to[n++] = s.p[i];
+		}
+	}
+	return (struct slice){to, n};
+}
+
 static void keep_login(struct session *s, const struct session_login *l)
 {
 	struct arena *a = s->msg;
@@ -140,6 +168,8 @@ static void keep_login(struct session *s, const struct session_login *l)
 
 	s->login = *l;
 	s->login.name = keep(a, l->name, NAME_MAX_BYTES);
+	if (s->mta == DKIM_MTA_SENDMAIL)
+		s->login.name = xtext(a, s->login.name);
 	s->login.mechanism = keep(a, l->mechanism, NAME_MAX_BYTES);
 	t->version = keep(a, t->version, NAME_MAX_BYTES);
 	t->cipher = keep(a, t->cipher, NAME_MAX_BYTES);

@@ -336,6 +336,43 @@ static void test_names(void **state)
 	}
 }
 
+/* Sendmail writes a login as xtext (RFC 3461 4), Postfix as it is. */
+static const struct login_row {
+	const char *version, *given, *login;
+} login_rows[] = {
+	{"8.17.1.9", "a+2Bb+3D1@x.test", "a+b=1@x.test"},
+	{"8.17.1.9", "a+2b", "a+2b"},
+	{"8.17.1.9", "a+2", "a+2"},
+	{"8.17.1.9", "a+", "a+"},
+	{"8.17.1.9", "+2B2B", "+2B"},
+	{"8.17.1.9", "a+GGb+4", "a+GGb+4"},
+	{POSTFIX, "a+2Bb", "a+2Bb"},
+	{"", "a+2Bb", "a+2Bb"},
+};
+
+static void test_logins(void **state)
+{
+	struct world *w = *state;
+	struct session_outcome o;
+	struct ip ip = {0};
+
+	for (size_t i = 0; i < sizeof(login_rows) / sizeof(*login_rows); i++) {
+		const struct login_row *r = &login_rows[i];
+		const struct session_login l = {.name = slice_of(r->given)};
+		struct session *s = session_new(w->app);
+
+		session_connect(s, ip, false, SLICE("x"), SLICE("smtp"));
+		session_resolved(s, SLICE(""), slice_of(r->version));
+		session_mail(s, SLICE("<a@example.com>"), &l, SLICE(""));
+		session_header(s, SLICE("From"), SLICE(" a@example.com"));
+		session_end_of_message(s, SLICE("Q6"), NOW, &o);
+		if (strstr(o.log, arena_printf(w->arena, " login=%s mechanism=",
+					       r->login)) == NULL)
+			fail_msg("row %zu: %s", i, o.log);
+		session_free(s);
+	}
+}
+
 /* The confirmed name is that of the connection: it lasts for every message,
  * and not into the next connection. */
 static void test_name_lasts(void **state)
@@ -679,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_unsignable),
 		cmocka_unit_test(test_forgery_behind_limits),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_logins),
 		cmocka_unit_test(test_name_lasts),
 		cmocka_unit_test(test_received_spf),
 		cmocka_unit_test(test_internal),
