@@ -1,8 +1,9 @@
 /*
  * The order of the checks: the credential first, since nothing else matters of
- * one that is revoked; then the connection, the strength of the login, and the
- * addresses.  All are made, so that the log has every fault; the first that
- * refuses gives the reply.
+ * one that is revoked; then the connection, the addresses, and the strength of
+ * the login, so that nobody is told to log in better for what is not theirs.
+ * All are made, so that the log has every fault; the first that refuses gives
+ * the reply.
  */
 #include "milter/gatekeeper.h"
 
@@ -68,10 +69,11 @@ static void check_transport(struct gatekeeper *g, const struct gate_claims *c)
 	      &f, "connection is too weak");
 }
 
-static void check_login(struct gatekeeper *g, const struct gate_claims *c)
+static struct login_rules rules_of_login(const struct gatekeeper *g)
 {
 	const struct config *conf = g->app->config;
-	const struct login_rules r = {
+
+	return (struct login_rules){
 		.ncertificates = conf->submission.certificates.n,
 		.certificates = conf->submission.certificates.v,
 		.ndemands = conf->submission.login_classes.n,
@@ -81,13 +83,25 @@ static void check_login(struct gatekeeper *g, const struct gate_claims *c)
 			conf->submission.login_realm == LOGIN_REALM_STRIP,
 		.delimiter = conf->submission.recipient_delimiter,
 	};
-	struct gate_fault f;
+}
+
+static void note_class(struct gatekeeper *g)
+{
+	const struct login_rules r = rules_of_login(g);
 
 	if (g->facts.login.n > 0)
 		note(g, arena_printf(g->arena, " class=%s",
 				     login_classes_text(
 					     g->arena,
 					     login_classes(&r, &g->facts))));
+}
+
+static void check_login(struct gatekeeper *g, const struct gate_claims *c)
+{
+	const struct config *conf = g->app->config;
+	const struct login_rules r = rules_of_login(g);
+	struct gate_fault f;
+
 	if (login_check(g->arena, &r, &g->facts, c, conf->coaching.login, &f))
 		return;
 	note(g, arena_printf(g->arena, " login-check=weak(%s)", f.log));
@@ -125,8 +139,9 @@ void gatekeeper_submission(struct gatekeeper *g, int64_t now)
 	gate_claims_of(g->arena, &g->facts, &c);
 	check_credential(g, now);
 	check_transport(g, &c);
-	check_login(g, &c);
+	note_class(g);
 	check_sender(g, &c);
+	check_login(g, &c);
 }
 
 void gatekeeper_transport(struct gatekeeper *g)

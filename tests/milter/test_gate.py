@@ -148,7 +148,8 @@ def logins(t, key):
                 weak(m, "password" + (" and bound" if "PLUS" in m else ""),
                      *f, macros=by(m))
             s.logged("PLAIN", "mechanism=PLAIN tls=none class=password "
-                     "login-check=weak(MAIL FROM finance@example.com needs "
+                     "sender=owned login-check=weak(MAIL FROM "
+                     "finance@example.com needs "
                      "token|certificate)")
             weak("EXTERNAL alone", "none", *f, macros=by("EXTERNAL"))
             for m in ("OAUTHBEARER", "xoauth2"):
