@@ -17,7 +17,8 @@ from daemon import Daemon, check_end, config_text, mailseal, quote
 from material import Key, crlf, dkimpy_verifies, have_dkimpy, key_record
 from mta import REALM, Authority, Client
 
-USERS = ("bob", "shop", "api", "far", "late")
+ODD = "p+1=x"  # which Sendmail tells as xtext (RFC 3461 4)
+USERS = ("bob", "shop", "api", "far", "late", ODD)
 LOGIN = f"bob@{REALM}"
 DOMAINS = ("example.com", "example.org", "news.example.com")
 MTA_ID = "mx.mta.test"
@@ -28,6 +29,7 @@ finance@example.com  {LOGIN}
 info@example.com     {LOGIN}
 @example.org         {LOGIN}
 ceo@example.com      carol@{REALM}
+odd@example.com      {ODD}@{REALM}
 """
 OWNS = "it owns bob@example.com, finance@example.com, info@example.com " \
        "and more. Ask it@example.com"
@@ -98,7 +100,8 @@ class Gate:
         self.daemon = Daemon(start=False)
         self.make_certificates()
         self.make_keys()
-        self.senders = self.files.write("senders", SENDERS)
+        self.senders = self.files.write("senders", SENDERS +
+                                        self.more_senders())
         self.credentials = self.files.write("credentials", CREDENTIALS % "")
 
     def __enter__(self):
@@ -118,6 +121,14 @@ class Gate:
         # subject and issuer have the names of the one that is listed
         self.forged = other.certificate("forged", "bob the (first)")
 
+    def more_senders(self):
+        """Lines of the table."""
+        return ""
+
+    def more_certificates(self):
+        """(subject, login) that are listed."""
+        return []
+
     def make_keys(self):
         key = Key(self.files.dir, "rsa")
         self.domains = {d: [("s1", key.path)] for d in DOMAINS}
@@ -126,28 +137,31 @@ class Gate:
             key_record(d, "s1", key) for d in DOMAINS))
 
     def configuration(self, mode):
-        names = {n: quote(self.name_of(n)) for n in (
-            "bob the (first)", "shop", "partner", "Example CA")}
-        issuer = f"issuer = {names['Example CA']};"
+        issuer = f"issuer = {quote(self.name_of('Example CA'))};"
+        certificates = ", ".join(
+            f"{{ subject = {quote(subject)}; {issuer} "
+            f"login = {quote(login)}; }}" for subject, login in (
+                (self.name_of("bob the (first)"), LOGIN),
+                (self.name_of("shop"), f"shop@{REALM}"),
+                *self.more_certificates()))
+        strong = 'classes = [ "token", "certificate" ];'
         return f"""\
 submission = {{
     sender_table = {quote(self.senders)};
     credentials = {quote(self.credentials)};
     sender_check = "{mode}"; login_check = "{mode}";
     credential_check = "{mode}";
-    login_classes = ( {{ address = "finance@example.com";
-                        classes = [ "token", "certificate" ]; }} );
-    certificates = (
-        {{ subject = {names["bob the (first)"]}; {issuer}
-          login = "{LOGIN}"; }},
-        {{ subject = {names["shop"]}; {issuer} login = "shop@{REALM}"; }} );
+    login_classes = (
+        {{ address = "finance@example.com"; {strong} }},
+        {{ address = "backup@example.com"; {strong} }} );
+    certificates = ( {certificates} );
 }};
 tls = {{ mode = "{"reject" if mode == "reject" else "monitor"}";
     login_version = "TLSv1.2"; login_bits = 256;
     peers = (
         {{ domain = "bank.example"; version = "TLSv1.3"; }},
         {{ domain = "partner.example"; certificate = true; {issuer}
-          subject = {names["shop"]}; }} );
+          subject = {quote(self.name_of("shop"))}; }} );
 }};
 coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
 """
@@ -248,6 +262,10 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                                   f"From: {both}\n"
                                   "Sender: any@example.org\n"),
                         "two own authors, and an own Sender", "sender=owned")
+
+        with self.secure(login=ODD) as c:
+            self.signed(self.send(c, "odd@example.com"), "an odd login",
+                        f"login={ODD}@{REALM}", "sender=owned")
 
     def forbidden(self):
         def text(field):
@@ -466,11 +484,11 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         self.arrived(self.once("x@bank.example"), f"{mode}: peer without TLS",
                      "tls=none", "tls-check=weak(bank.example needs TLS)")
 
-    def run(self, mta):
+    def run(self, mta, *more):
         self.mta = mta
         for test in (self.allowed, self.forbidden, self.spoofs, self.revoked,
                      self.scopes, self.limits, self.strength, self.login_tls,
-                     self.peers):
+                     self.peers, *more):
             with self.t.group(test.__name__):
                 test()
         check_end(self.t, self.daemon, "reject")
