@@ -8,6 +8,8 @@
 
 #include "mail/domain.h"
 
+#define DN_SHOWN 256 /* bytes in the log, from where it is copied */
+
 static const char *const names[] = {
 	[TLS_NONE] = "none",   [TLS_SSL3] = "SSLv3",  [TLS_1_0] = "TLSv1",
 	[TLS_1_1] = "TLSv1.1", [TLS_1_2] = "TLSv1.2", [TLS_1_3] = "TLSv1.3",
@@ -39,14 +41,16 @@ const char *transport_text(struct arena *a, const struct transport_facts *t)
 
 	if (t->version.n == 0)
 		return "none";
-	strbuf_init(&b, a, 2048);
+	strbuf_init(&b, a, 4096);
 	strbuf_add_word(&b, t->version, 32);
 	strbuf_addc(&b, '/');
 	strbuf_add_word(&b, t->cipher, 64);
 	strbuf_printf(&b, "/%u", t->bits);
 	if (transport_certified(t)) {
 		strbuf_adds(&b, " cert=\"");
-		strbuf_add_quoted(&b, t->cert_subject, 128);
+		strbuf_add_quoted(&b, t->cert_subject, DN_SHOWN);
+		strbuf_adds(&b, "\" issuer=\"");
+		strbuf_add_quoted(&b, t->cert_issuer, DN_SHOWN);
 		strbuf_adds(&b, "\"");
 	}
 	return strbuf_cstr(&b);

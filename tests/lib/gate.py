@@ -19,7 +19,7 @@ from mta import REALM, Authority, Client
 
 ODD = "p+1=x"  # which Sendmail tells as xtext (RFC 3461 4)
 USERS = ("bob", "shop", "api", "far", "late", ODD)
-LOGIN = f"bob@{REALM}"
+LOGIN, SHOP, API, FAR, LATE = (f"{name}@{REALM}" for name in USERS[:5])
 DOMAINS = ("example.com", "example.org", "news.example.com")
 MTA_ID = "mx.mta.test"
 TLS13 = "tls=TLSv1.3/TLS_AES_256_GCM_SHA384/256"
@@ -136,20 +136,20 @@ class Gate:
         self.zone = self.files.write("keys.zone", "".join(
             key_record(d, "s1", key) for d in DOMAINS))
 
-    def configuration(self, mode):
+    def configuration(self, mode, realm):
         issuer = f"issuer = {quote(self.name_of('Example CA'))};"
         certificates = ", ".join(
             f"{{ subject = {quote(subject)}; {issuer} "
             f"login = {quote(login)}; }}" for subject, login in (
                 (self.name_of("bob the (first)"), LOGIN),
-                (self.name_of("shop"), f"shop@{REALM}"),
+                (self.name_of("shop"), SHOP),
                 *self.more_certificates()))
         strong = 'classes = [ "token", "certificate" ];'
         return f"""\
 submission = {{
     sender_table = {quote(self.senders)};
     credentials = {quote(self.credentials)};
-    sender_check = "{mode}"; login_check = "{mode}";
+    login_realm = "{realm}"; sender_check = "{mode}"; login_check = "{mode}";
     credential_check = "{mode}";
     login_classes = (
         {{ address = "finance@example.com"; {strong} }},
@@ -166,13 +166,18 @@ tls = {{ mode = "{"reject" if mode == "reject" else "monitor"}";
 coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
 """
 
-    def start(self, mode):
+    def start(self, mode, realm="keep"):
         d = self.daemon
         d.write("mailseal.conf", config_text(
             d.socket_path, d.zone_file, authserv_id=MTA_ID, internal=(),
             listeners=[("submission", "outbound")], domains=self.domains,
-            extra=self.configuration(mode)))
+            extra=self.configuration(mode, realm)))
         d.start()
+
+    def facts_of(self, name):
+        """What the log says of TLS with that certificate."""
+        return f'{TLS13} cert="{self.name_of(name)}" ' \
+            f'issuer="{self.name_of("Example CA")}"'
 
     # ---- sending ----
 
@@ -180,7 +185,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         return Client(port or self.mta.port, **kw)
 
     def secure(self, certificate=None, login=True, **kw):
-        """A connection with TLS and a login."""
+        """A connection with TLS and a login; True: bob's."""
         return self.connect(login=login, tls=self.ca.client(certificate),
                             **kw)
 
@@ -263,7 +268,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                                   "Sender: any@example.org\n"),
                         "two own authors, and an own Sender", "sender=owned")
 
-        with self.secure(login=ODD) as c:
+        with self.secure(login=f"{ODD}@{REALM}") as c:
             self.signed(self.send(c, "odd@example.com"), "an odd login",
                         f"login={ODD}@{REALM}", "sender=owned")
 
@@ -313,37 +318,37 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         raise RuntimeError("the credentials are not read again")
 
     def revoked(self):
-        with self.secure(login="api") as c:
+        with self.secure(login=API) as c:
             self.signed(self.send(c, "x@example.com"), "API key",
                         "credential=ok")
             self.rewrite("revoked = true;")
             self.refused(self.send(c, "x@example.com"),
                          "API key, revoked while connected", "550 5.7.8 The "
-                         f"credential of login api@{REALM} is revoked",
+                         f"credential of login {API} is revoked",
                          "credential=refused(revoked)")
             self.rewrite('expires = "2099-12-31";')
             self.signed(self.send(c, "x@example.com"), "API key, again valid")
             self.refused(self.send(c, "x@example.org"),
                          "API key, another domain", "550 5.7.1 Sender address "
                          "rejected, MAIL FROM x@example.org is not owned by "
-                         f"login api@{REALM}; it owns @example.com. "
+                         f"login {API}; it owns @example.com. "
                          "Ask it@example.com")
 
     def scopes(self):
         for login, reply in (
-                ("far", "550 5.7.1 login far@mta.test may not send from "
+                (FAR, "550 5.7.1 login far@mta.test may not send from "
                  "127.0.0.1"),
-                ("late", "550 5.7.8 The credential of login late@mta.test "
+                (LATE, "550 5.7.8 The credential of login late@mta.test "
                  "expired 2026-01-31T00:00:00Z")):
             self.refused(self.once("x@example.com", login=login,
                                    tls=self.ca.client()), login, reply)
-        with self.secure(login="shop") as c:
+        with self.secure(login=SHOP) as c:
             self.refused(self.send(c, "x@news.example.com", rcpts=3),
                          "too many recipients", "550 5.5.3 3 recipients, "
                          "login shop@mta.test may have 2 in one message")
 
     def limits(self):
-        with self.secure(login="shop") as c:
+        with self.secure(login=SHOP) as c:
             for n in range(2):
                 self.signed(self.send(c, "x@news.example.com", rcpts=2),
                             f"message {n} of 2", "credential=ok")
@@ -357,7 +362,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
             self.t.ok(3000 < wait <= 3900, "when it frees", wait)
         self.t.is_(o.message, None, "message 3 of 2: not delivered")
         self.logged(o, "message 3 of 2", "refused=450/4.7.1", "signed=no")
-        self.refused(self.once("x@news.example.com", login="shop",
+        self.refused(self.once("x@news.example.com", login=SHOP,
                                tls=self.ca.client()),
                      "another session over the limit", o.reply)
 
@@ -379,7 +384,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
             self.signed(self.send(c, "finance@example.com"),
                         "the listed certificate",
                         "class=password+certificate", "sender=owned",
-                        f'{TLS13} cert="{self.name_of("bob the (first)")}"')
+                        self.facts_of("bob the (first)"))
         for what, certificate in (
                 ("valid, not listed", self.unlisted),
                 ("valid, listed for another login", self.another),
@@ -408,14 +413,14 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                      "a cipher of 128 bits", f"550 5.7.1 login {LOGIN} needs "
                      "a cipher of 256 bits or more",
                      "tls=TLSv1.2/ECDHE-ECDSA-AES128-GCM-SHA256/128")
-        self.refused(self.once("x@news.example.com", login="shop", tls=old),
+        self.refused(self.once("x@news.example.com", login=SHOP, tls=old),
                      "TLSv1.2 where the credential demands TLSv1.3",
-                     f"550 5.7.1 login shop@{REALM} needs TLSv1.3 or later",
+                     f"550 5.7.1 login {SHOP} needs TLSv1.3 or later",
                      strong, "credential=refused("
-                     f"login shop@{REALM} needs TLSv1.3 or later)")
-        self.refused(self.once("x@news.example.com", login="shop"),
+                     f"login {SHOP} needs TLSv1.3 or later)")
+        self.refused(self.once("x@news.example.com", login=SHOP),
                      "a credential without TLS",
-                     f"{start}shop@{REALM} needs TLS")
+                     f"{start}{SHOP} needs TLS")
 
     def arrived(self, o, what, *parts):
         """Accepted from outside; nothing of the connection in the results
@@ -456,7 +461,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                          "needs a client certificate")
         self.arrived(self.once("x@partner.example", tls=partner),
                      "partner: its certificate",
-                     f'{TLS13} cert="{self.name_of("shop")}"')
+                     self.facts_of("shop"))
 
     def lenient(self, mode):
         """What is refused by `reject` is delivered, logged, and signed by
@@ -469,7 +474,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                  {"author": "finance@example.com"}),
                 ("expired", "credential=refused(expired "
                  "2026-01-31T00:00:00Z)",
-                 {"author": "x@example.com", "login": "late"})):
+                 {"author": "x@example.com", "login": LATE})):
             o = self.once(**{"login": True, "tls": self.ca.client(), **kw})
             what = f"{mode}: {what}"
             if mode == "monitor":
@@ -484,6 +489,23 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         self.arrived(self.once("x@bank.example"), f"{mode}: peer without TLS",
                      "tls=none", "tls-check=weak(bank.example needs TLS)")
 
+    def realms(self):
+        """A client may leave out its realm; Sendmail tells what it gave."""
+        self.rewrite("revoked = true;")
+        for login in (API, "api"):
+            o = self.once("x@example.com", login=login, tls=self.ca.client())
+            self.t.ok(re.fullmatch("550 5.7.8 The credential of login api"
+                                   f"(@{REALM})? is revoked", o.reply),
+                      f"strip: {login}: revoked", o.reply)
+        for login in (LOGIN, "bob"):
+            self.signed(self.once("bob@example.com", login=login,
+                                  tls=self.ca.client()),
+                        f"strip: {login}: allowed", "sender=owned")
+        with self.secure(self.listed, login="bob") as c:
+            self.signed(self.send(c, "finance@example.com"),
+                        "strip: its certificate",
+                        "class=password+certificate")
+
     def run(self, mta, *more):
         self.mta = mta
         for test in (self.allowed, self.forbidden, self.spoofs, self.revoked,
@@ -497,3 +519,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                 self.start(mode)
                 self.lenient(mode)
                 check_end(self.t, self.daemon, mode)
+        with self.t.group("realms"):
+            self.start("reject", "strip")
+            self.realms()
+            check_end(self.t, self.daemon, "strip")

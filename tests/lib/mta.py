@@ -178,8 +178,8 @@ class Authority:
 
 
 class Client:
-    """An SMTP connection; `login`: True for the first user, or a name;
-    `tls`: an ssl.SSLContext."""
+    """An SMTP connection; `login`: True for USER, or one with its realm, or
+    EXTERNAL; `tls`: an ssl.SSLContext."""
 
     def __init__(self, port, xclient=None, login=False, helo="client.example",
                  tls=None):
@@ -207,8 +207,7 @@ class Client:
             if code != 235:
                 raise RuntimeError(f"EXTERNAL: {code} {text}")
         elif login:
-            name = USER if login is True else login
-            s.login(f"{name}@{REALM}", PASSWORD)
+            s.login(f"{USER}@{REALM}" if login is True else login, PASSWORD)
 
     def send(self, data, sender, rcpts=("rcpt@example.net",)):
         """One transaction; the final reply as (code, text)."""

@@ -161,7 +161,8 @@ def logins(t, key):
             ext = {**TLS13, **by("EXTERNAL", **listed)}
             s.signed("listed certificate on Postfix", *f, macros=ext)
             s.logged("certificate", "tls=TLSv1.3/TLS_AES_256_GCM_SHA384/256 "
-                     "cert=\"alice laptop\" class=certificate")
+                     'cert="alice laptop" issuer="Example CA" '
+                     "class=certificate")
             weak("valid, but not listed", "none", *f, macros={
                 **ext, "{cert_subject}": "mallory"})
             weak("of another CA", "none", *f, macros={
@@ -616,7 +617,7 @@ def peers(t, key):
             s.unsigned("with one", None, "x@other.example", macros=trusted,
                        client="203.0.113.5")
             s.logged("a subject cannot look like a field", FACTS +
-                     r' cert="bank\x22 spf=pass x=\x22\x0a"')
+                     r' cert="bank\x22 spf=pass x=\x22\x0a" issuer="CA"')
             weak("Sendmail does not trust it", "550 5.7.1 your network needs "
                  "a client certificate", None, "x@other.example",
                  macros={**trusted, "{verify}": "FAIL"}, mta="sendmail",

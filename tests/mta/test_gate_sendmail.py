@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import BUILD  # noqa: E402
-from gate import TLS13, USERS, Gate  # noqa: E402
+from gate import USERS, Gate  # noqa: E402
 from mta import Sendmail, sendmail_tree  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
@@ -36,13 +36,20 @@ class SendmailGate(Gate):
     def more_certificates(self):
         return [(self.name_of("the backup (1)"),) * 2]
 
+    def without_realm(self):
+        """With login_realm = "keep" that is another login, of no right."""
+        o = self.once("x@example.com", login="api", tls=self.ca.client())
+        self.refused(o, "without its realm", "550 5.7.1 Sender address "
+                     "rejected, MAIL FROM x@example.com is not owned by login "
+                     "api. Ask it@example.com", "login=api")
+
     def external(self):
         name, mallory = (self.name_of(n) for n in ("the backup (1)",
                                                    "mallory"))
         with self.secure(self.backup, login="EXTERNAL") as c:
             self.signed(self.send(c, "backup@example.com"), "EXTERNAL",
                         f"login={name}", "mechanism=EXTERNAL",
-                        f'{TLS13} cert="{name}"', "class=certificate",
+                        self.facts_of("the backup (1)"), "class=certificate",
                         "sender=owned")
             o = self.send(c, "bob@example.com")
             self.t.ok(o.reply.startswith(
@@ -73,7 +80,7 @@ def main():
                       authority=g.ca) as m:
             if not m.has_auth:
                 skip_all("no saslpasswd2")
-            g.run(m, g.external)
+            g.run(m, g.external, g.without_realm)
     t.done()
 
 

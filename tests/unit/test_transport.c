@@ -46,7 +46,8 @@ static const struct {
 	  .bits = 256,
 	  .cert_subject = SLICE("Backup of A"),
 	  .cert_issuer = SLICE("CA")},
-	 "TLSv1.3/TLS_AES_256_GCM_SHA384/256 cert=\"Backup of A\""},
+	 "TLSv1.3/TLS_AES_256_GCM_SHA384/256 cert=\"Backup of A\" "
+	 "issuer=\"CA\""},
 	{"one that is not trusted",
 	 {.version = SLICE("TLSv1.3"),
 	  .cipher = CIPHER,
@@ -62,9 +63,9 @@ static const struct {
 	  .cipher = SLICE("X\nY Z"),
 	  .bits = 128,
 	  .cert_subject = SLICE("a\" class=token \"\r\n%s\\"),
-	  .cert_issuer = SLICE("CA")},
+	  .cert_issuer = SLICE("\" class=b")},
 	 "TLSv1.2/X\\x0aY\\x20Z/128 cert=\"a\\x22 class=token "
-	 "\\x22\\x0d\\x0a%s\\x5c\""},
+	 "\\x22\\x0d\\x0a%s\\x5c\" issuer=\"\\x22 class=b\""},
 };
 
 static void test_text(void **state)
