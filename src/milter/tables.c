@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* `tables` is what others see. */
 struct holder {
@@ -59,8 +60,19 @@ static bool load_senders(struct tables *t, const struct config *c,
 	return t->senders != NULL;
 }
 
+/* As with the table of senders. */
+static void check_mode(const char *file, struct strbuf *warnings)
+{
+	struct stat st;
+
+	if (stat(file, &st) == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		strbuf_printf(warnings,
+			      "%s:0: others may write it; cure: chmod go-w\n",
+			      file);
+}
+
 static bool load_credentials(struct holder *h, const struct config *c,
-			     struct strbuf *errors)
+			     struct strbuf *errors, struct strbuf *warnings)
 {
 	struct config_credentials list;
 	bool strip = c->submission.login_realm == LOGIN_REALM_STRIP;
@@ -72,6 +84,7 @@ static bool load_credentials(struct holder *h, const struct config *c,
 		return false;
 	h->tables.credentials =
 		credential_table_new(list.v, list.n, strip, errors);
+	check_mode(c->submission.credentials, warnings);
 	return h->tables.credentials != NULL;
 }
 
@@ -84,7 +97,7 @@ struct tables *tables_load(const struct config *c, struct strbuf *errors,
 	h->arena = arena_new();
 	atomic_init(&h->refs, 1);
 	ok = load_senders(&h->tables, c, errors, warnings);
-	if (load_credentials(h, c, errors) && ok)
+	if (load_credentials(h, c, errors, warnings) && ok)
 		return &h->tables;
 	tables_unref(&h->tables);
 	return NULL;

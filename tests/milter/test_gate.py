@@ -514,15 +514,23 @@ def cannot_read(t, key):
         s.end()
 
 
-def unknown_group(t, key):
-    s = Site(t, key, "unknown group", {
+def warnings(t, key):
+    """What can be meant, but hardly is."""
+    s = Site(t, key, "warnings", {
         "login_classes": '( { group = "stuff"; classes = [ "token" ]; } )'},
-        groups="staff bob\n", start=False)
+        keys='{ login = "a"; }', groups="staff bob\n", start=False)
     with s.daemon:
         status, _, err = mailseal("check-config", s.daemon.config)
         t.ok(status == 0 and "mailseal.conf:" in err and
              'no group "stuff" in ' in err, "an unknown group is told",
              status, err)
+        t.hasnt(err, "may write", "nobody else may write the files")
+        for mode in (0o664, 0o646):
+            os.chmod(s.path("keys"), mode)
+            status, _, err = mailseal("check-config", s.daemon.config)
+            t.ok(status == 0 and f"{s.path('keys')}:0: others may write it; "
+                 "cure: chmod go-w" in err, f"mode {mode:o} is told", status,
+                 err)
 
 
 def under_load(t, key):
@@ -744,7 +752,7 @@ def big(t, key):
 def main():
     t = Tap()
     parts = (logins, evasion, spoofs, credentials, inbound_login,
-             revoked_while_open, bad_reload, cannot_read, unknown_group,
+             revoked_while_open, bad_reload, cannot_read, warnings,
              under_load, peers, log_lines, realms, big)
     chosen = sys.argv[1:]
     with Daemon(start=False) as files:
