@@ -98,6 +98,8 @@ class Gate:
         self.count = 0
         self.files = Daemon(start=False)
         self.daemon = Daemon(start=False)
+        self.state = os.path.join(self.files.dir, "state")
+        os.mkdir(self.state)
         self.make_certificates()
         self.make_keys()
         self.senders = self.files.write("senders", SENDERS +
@@ -146,6 +148,7 @@ class Gate:
                 *self.more_certificates()))
         strong = 'classes = [ "token", "certificate" ];'
         return f"""\
+state_directory = {quote(self.state)};
 submission = {{
     sender_table = {quote(self.senders)};
     credentials = {quote(self.credentials)};
@@ -489,6 +492,12 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         self.arrived(self.once("x@bank.example"), f"{mode}: peer without TLS",
                      "tls=none", "tls-check=weak(bank.example needs TLS)")
 
+    def after_restart(self):
+        o = self.once("x@news.example.com", login=SHOP, tls=self.ca.client())
+        self.t.ok(o.reply.startswith("450 4.7.1 Limit of 2 messages per hour "
+                                     f"of login {SHOP} is reached, it frees "),
+                  "over the limit after restarts", o.reply, o.line)
+
     def realms(self):
         """A client may leave out its realm; Sendmail tells what it gave."""
         self.rewrite("revoked = true;")
@@ -521,5 +530,6 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                 check_end(self.t, self.daemon, mode)
         with self.t.group("realms"):
             self.start("reject", "strip")
+            self.after_restart()
             self.realms()
             check_end(self.t, self.daemon, "strip")
