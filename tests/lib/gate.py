@@ -308,6 +308,16 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
                                              "rejected, "), name, o.reply)
                 self.t.is_(o.message, None, f"{name}: not delivered")
 
+    def unsigned_spoofs(self, mode):
+        """`monitor` signs for two authors, not for two From fields."""
+        with self.secure() as c:
+            for name, head in SPOOFS if mode == "sign" else SPOOFS[:2]:
+                o = self.send(c, "", "bob@example.com", head)
+                self.t.ok(o.message and not o.signatures,
+                          f"{mode}: {name}: not signed", o.reply, o.line)
+                self.t.has(o.line, " sender=not-owned(",
+                           f"{mode}: {name}: logged")
+
     def rewrite(self, api):
         """Other credentials from now on, without an end of any session."""
         before = len(self.daemon.log())
@@ -527,6 +537,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
             with self.t.group(mode):
                 self.start(mode)
                 self.lenient(mode)
+                self.unsigned_spoofs(mode)
                 check_end(self.t, self.daemon, mode)
         with self.t.group("realms"):
             self.start("reject", "strip")
