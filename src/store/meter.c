@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,6 +48,7 @@ struct meter {
 	size_t logins;
 
 	pthread_t thread;
+	_Atomic int64_t until; /* rounds go on (clock_mono_ms()) */
 	pthread_mutex_t turn;
 	pthread_cond_t changed;
 	bool stopping;
@@ -205,7 +207,6 @@ size_t meter_logins(struct meter *m)
 struct write {
 	struct store_row known; /* total, once it was written */
 	struct amount fresh;
-	bool whole;
 };
 
 struct batch {
@@ -214,15 +215,13 @@ struct batch {
 	size_t n, room;
 };
 
-static void batch_add(struct batch *b, struct slice login, bool whole,
-		      const struct slot *s)
+static void batch_add(struct batch *b, struct slice login, const struct slot *s)
 {
 	if (b->n == b->room) {
 		b->room = b->room > 0 ? 2 * b->room : 64;
 		b->v = mem_realloc(b->v, b->room * sizeof(*b->v));
 	}
-	b->v[b->n++] =
-		(struct write){{login, s->number, s->known}, s->fresh, whole};
+	b->v[b->n++] = (struct write){{login, s->number, s->known}, s->fresh};
 }
 
 static void batch_account(struct batch *b, const struct account *k)
@@ -231,7 +230,7 @@ static void batch_account(struct batch *b, const struct account *k)
 
 	for (size_t i = 0; i < k->window.n; i++)
 		if (k->whole || k->window.v[i].fresh.messages > 0)
-			batch_add(b, login, k->whole, &k->window.v[i]);
+			batch_add(b, login, &k->window.v[i]);
 }
 
 /* Takes accounts from the list until the batch is full. */
@@ -248,22 +247,6 @@ static void batch_fill(struct batch *b, struct meter *m, int64_t slot)
 		k->whole = false;
 	}
 	pthread_mutex_unlock(&m->lock);
-}
-
-/* The transaction came to nothing: all is to be written again. */
-static void batch_undo(const struct batch *b, struct meter *m)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		struct account *k;
-
-		pthread_mutex_lock(&m->lock);
-		k = account_find(m, b->v[i].known.login);
-		if (k != NULL) {
-			k->whole |= b->v[i].whole;
-			account_list(m, k);
-		}
-		pthread_mutex_unlock(&m->lock);
-	}
 }
 
 static void learn(struct meter *m, const struct store_row *row,
@@ -347,9 +330,9 @@ static enum store_status tidy_store(struct meter *m)
 	return r;
 }
 
-static enum store_status transaction(struct meter *m, struct batch *b,
-				     bool write)
+static enum store_status transaction(struct meter *m, struct batch *b)
 {
+	const bool write = m->purge || m->redate || has_list(m);
 	enum store_status r = store_begin(m->store, write);
 	bool lost = false;
 
@@ -380,20 +363,17 @@ static enum store_status round_of(struct meter *m)
 	bool opened = false;
 	enum store_status r = store_open(m->store, &opened);
 
-	m->more = opened;
+	m->more = false;
 	if (opened) {
 		m->purge = m->redate = true;
 		list_all(m);
 	}
-	/* read first, since that may be all that is possible */
 	if (r == STORE_OK)
-		r = transaction(m, &b,
-				!opened &&
-					(m->purge || m->redate || has_list(m)));
+		r = transaction(m, &b);
 	if (r == STORE_OK)
 		batch_learn(&b, m);
-	else
-		batch_undo(&b, m);
+	else if (b.n > 0)
+		list_all(m); /* nothing of it was written */
 	free(b.v);
 	arena_free(b.a);
 	return r;
@@ -469,7 +449,7 @@ static enum store_status rounds(struct meter *m)
 		look_at_clock(m);
 		r = round_of(m);
 		if (r == STORE_FAILED || (r == STORE_OK && !m->more) ||
-		    !store_may_wait(m->store))
+		    clock_mono_ms() >= atomic_load(&m->until))
 			return r;
 		if (r == STORE_BUSY)
 			nanosleep(&pause, NULL);
@@ -510,7 +490,7 @@ static uint64_t wanted_now(struct meter *m)
 	ret = m->wanted;
 	/* meter_free() has set the time for the last one */
 	if (!m->stopping)
-		store_wait_until(m->store, clock_mono_ms() + WAIT_MS);
+		atomic_store(&m->until, clock_mono_ms() + WAIT_MS);
 	pthread_mutex_unlock(&m->turn);
 	return ret;
 }
@@ -614,7 +594,7 @@ static void stop_thread(struct meter *m)
 {
 	pthread_mutex_lock(&m->turn);
 	m->stopping = true;
-	store_wait_until(m->store, clock_mono_ms() + STOP_MS);
+	atomic_store(&m->until, clock_mono_ms() + STOP_MS);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->turn);
 	pthread_join(m->thread, NULL);

@@ -15,15 +15,11 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <sqlite3.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "base/clock.h"
 
 #define FILE_NAME	"meter.sqlite"
 #define FILE_MODE	0640
@@ -33,7 +29,6 @@
 #define LOGIN_MAX	4096
 #define VALUE_MAX_BYTES 1000000 /* larger in a file is an error of SQLite */
 #define GENERATION_MAX	(INT64_MAX / 2)
-#define RETRY_MS	5
 /* a text of SQLite's or of the system's, after a path */
 #define ERROR_MAX (PATH_MAX + 256)
 
@@ -84,8 +79,7 @@ static const char *const texts[STATEMENTS] = {
 
 struct store {
 	char *folder;
-	char *path; /* as it is told */
-	_Atomic int64_t until;
+	char *path;  /* as it is told */
 	sqlite3 *db; /* NULL: not open */
 	sqlite3_stmt *st[STATEMENTS];
 	dev_t dev; /* of the file that is open */
@@ -104,7 +98,6 @@ struct store *store_new(const char *folder)
 	s->folder = mem_strdup(folder);
 	s->path = mem_alloc(n);
 	snprintf(s->path, n, "%s/" FILE_NAME, folder);
-	atomic_init(&s->until, 0);
 	return s;
 }
 
@@ -136,16 +129,6 @@ const char *store_path(const struct store *s)
 const char *store_error(const struct store *s)
 {
 	return s->error;
-}
-
-void store_wait_until(struct store *s, int64_t ms)
-{
-	atomic_store(&s->until, ms);
-}
-
-bool store_may_wait(const struct store *s)
-{
-	return clock_mono_ms() < atomic_load(&s->until);
 }
 
 static enum store_status fail(struct store *s, const char *why)
@@ -189,18 +172,6 @@ static enum store_status give_up(struct store *s)
 }
 
 /* ---- opening ------------------------------------------------------------- */
-
-static int wait_busy(void *arg, int times)
-{
-	struct store *s = arg;
-	const struct timespec pause = {0, RETRY_MS * 1000000L};
-
-	(void)times;
-	if (!store_may_wait(s))
-		return 0;
-	nanosleep(&pause, NULL);
-	return 1;
-}
 
 static bool safe(const struct stat *st)
 {
@@ -345,7 +316,6 @@ static enum store_status set_up(struct store *s)
 	int persist = 1;
 	enum store_status r;
 
-	sqlite3_busy_handler(s->db, wait_busy, s);
 	/* at close no file is deleted by its name, which may be another's
 	 * by then */
 	sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);

@@ -1,12 +1,11 @@
 /*
  * The file of the counts, FOLDER/meter.sqlite, and the only user of libsqlite3.
  *
- * Every call may wait for the disk, and until the time that store_wait_until()
- * gave for another process; so all calls but that one belong to one thread,
- * which blocks signals (SIGXFSZ among them) and holds no mutex that a message
- * needs.  A call that returns other than STORE_OK has undone the transaction;
- * after STORE_FAILED the file is closed and the next store_open() opens it
- * again.  store_error() says what was wrong.
+ * Every call may wait for the disk, but never for another process; all belong
+ * to one thread, which blocks signals (SIGXFSZ among them) and holds no mutex
+ * that a message needs.  A call that returns other than STORE_OK has undone the
+ * transaction; after STORE_FAILED the file is closed and the next store_open()
+ * opens it again.  store_error() says what was wrong.
  *
  * The file is not trusted.  A folder or a file that others (S_IWOTH) may write
  * is refused, and so is a file that is a symbolic link: who can write there
@@ -42,10 +41,6 @@ void store_free(struct store *s);
 const char *store_path(const struct store *s);
 /* What was wrong with the last call that failed, until the next call. */
 const char *store_error(const struct store *s);
-/* How long calls wait for other processes (clock_mono_ms()).  Any thread; a
- * call that waits obeys at once. */
-void store_wait_until(struct store *s, int64_t ms);
-bool store_may_wait(const struct store *s); /* is that time not yet over? */
 
 /* Opens or makes the file (mode 0640) unless it is open and still the one that
  * the path leads to.  *fresh: it was opened now. */

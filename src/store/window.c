@@ -154,7 +154,6 @@ bool window_take(struct window *w, const struct credential_limits *limits,
 		const struct rule *r = &rules[i];
 		int64_t more = r->recipients ? recipients : 1, frees;
 
-		/* not sum + more: a limit may be as large as the type */
 		if (r->limit == 0 || more <= r->limit - sum(w, r, now))
 			continue;
 		frees = free_slot(w, r, more, now);

@@ -471,6 +471,8 @@ static const struct value values[] = {
 	 "INSERT INTO counts VALUES('shop', :slot - 13, 2, 2, 1)", 5},
 	{"a slot of this hour",
 	 "INSERT INTO counts VALUES('shop', :slot - 12, 2, 2, 1)", 3},
+	{"a login of another day",
+	 "INSERT INTO counts VALUES('shop', :slot - 289, 2, 2, 1)", 5},
 	{"no login", "INSERT INTO counts VALUES('', :slot, 2, 2, 1)", 5},
 	{"a login with NUL",
 	 "INSERT INTO counts VALUES('shop' || char(0) || 'x', :slot, 2, 2, 1)",
@@ -484,10 +486,10 @@ static const struct value values[] = {
 	{"changed by the last of all",
 	 "INSERT INTO counts VALUES('shop', :slot, 2, 2, 9223372036854775807)",
 	 3},
-	{"a trigger that multiplies",
+	{"a trigger that removes",
 	 "INSERT INTO counts VALUES('shop', :slot, 1, 1, 1);"
 	 "CREATE TRIGGER t AFTER INSERT ON counts BEGIN "
-	 "UPDATE counts SET messages = 999; END",
+	 "DELETE FROM counts; END",
 	 4},
 };
 
@@ -524,6 +526,8 @@ static void test_values(void **state)
 		sql(w, "UPDATE state SET generation = 1");
 		spoil(w, v->sql);
 		m = good_instance(w);
+		if (strstr(v->name, "login") != NULL) /* it is none */
+			assert_int_equal(meter_logins(m), 0);
 		left = room(m, "shop", 5);
 		if (left != v->left)
 			fail_msg("%s: %lld", v->name, (long long)left);
@@ -592,6 +596,10 @@ static void test_generation(void **state)
 	assert_true(meter_sync(m));
 	assert_int_equal(room(m, "shop", 9), 5);
 	assert_true(meter_sync(m));
+	/* a copy from before the first message is put back */
+	sql(w, "DELETE FROM counts; UPDATE state SET generation = 0");
+	assert_true(meter_sync(m));
+	assert_int_equal(ask(w, "SELECT sum(messages) FROM counts"), 9);
 	meter_free(m);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		sql(w, bad[i]);

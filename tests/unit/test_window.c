@@ -85,6 +85,12 @@ static const struct row rows[] = {
 	 {{0, 11, false, "recipients per hour", 0},
 	  {0, 10, true, NULL, 0},
 	  {900, 11, false, "recipients per hour", 3900}}},
+	{"the same with two slots",
+	 {.recipients_per_hour = 10},
+	 {{0, 4, true, NULL, 0},
+	  {600, 6, true, NULL, 0},
+	  {900, 11, false, "recipients per hour", 3900},
+	  {900, 10, false, "recipients per hour", 4500}}},
 	{"of two limits the last to be free",
 	 {.messages_per_hour = 1, .messages_per_day = 2},
 	 {{0, 1, true, NULL, 0},
@@ -343,6 +349,7 @@ static void test_bounds(void **state)
 	window_advance(&w, 0); /* all but two are in the future */
 	assert_int_equal(w.n, 2);
 	assert_int_equal(w.v[0].known.recipients, COUNT_MAX);
+	assert_int_equal(w.v[0].known.messages, COUNT_MAX);
 	window_done(&w);
 }
 
