@@ -12,7 +12,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
 from material import Key, crlf  # noqa: E402
-from milter_client import Connection, Session, standard_macros  # noqa: E402
+from milter_client import (ALL_PROTOCOL, NO_REPLY,  # noqa: E402
+                           Connection, Session, standard_macros)
 from tap import Tap  # noqa: E402
 
 SENDERS = """\
@@ -59,7 +60,8 @@ class Site:
             rows["credentials"] = quote(self.path("keys"))
         with open(self.daemon.config, "a", encoding="utf-8") as f:
             f.write("submission = { " + "".join(
-                f"{k} = {v}; " for k, v in rows.items()) + "};\n" + extra)
+                f"{k} = {v}; " for k, v in rows.items()) + "};\n"
+                'state_directory = "";\n' + extra)
         if start:
             self.daemon.start()
 
@@ -388,10 +390,12 @@ def inbound_login(t, key):
 
 
 class Open:
-    """A session that stays open, with one login."""
+    """A session that stays open, with one login.  Every step is answered, so
+    that each is over before the next thing is done."""
 
     def __init__(self, site, login, macros=None, mta="postfix"):
-        self.c = Connection(site.daemon.address)
+        self.c = Connection(site.daemon.address, protocol=ALL_PROTOCOL &
+                            ~sum(NO_REPLY.values()))
         values = standard_macros(mta, login=login)
         values["M"].update(macros or {})
         self.s = Session(self.c, mta, values)
