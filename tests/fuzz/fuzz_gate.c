@@ -56,7 +56,7 @@ static void check_text(const char *text)
 	for (const char *p = text; *p != '\0'; p++)
 		quotes += *p == '"';
 	FUZZ_CHECK(quotes == 0 ||
-		   (quotes == 2 && text[strlen(text) - 1] == '"'));
+		   (quotes == 4 && text[strlen(text) - 1] == '"'));
 	FUZZ_CHECK(quotes > 0 || strchr(text, ' ') == NULL);
 }
 
