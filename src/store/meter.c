@@ -20,8 +20,8 @@
 
 #define BUCKETS	     4096
 #define PERIOD_MS    1000
-#define WAIT_MS	     800     /* for a lock, in one round */
-#define STOP_MS	     800     /* the same at the end, over all */
+#define WAIT_MS	     300     /* for a lock, in one round */
+#define STOP_MS	     800     /* for all that is left, at the end */
 #define RETRY_MS     10	     /* between two attempts */
 #define WRITES_MAX   4096    /* rows in one transaction, about */
 #define LOGINS_MAX   1000000 /* from the store; a file is not trusted */

@@ -14,6 +14,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -310,6 +311,46 @@ static void test_killed(void **state)
 	m = good_instance(w);
 	assert_int_equal(room(m, "shop", 5), 3);
 	meter_free(m);
+}
+
+/* Ends anywhere in a transaction: the file stays whole, has all that was told
+ * to be there, and nothing that was not counted. */
+static void test_killed_often(void **state)
+{
+	struct world *w = *state;
+	void *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic int64_t *n = shared;
+
+	assert_true(shared != MAP_FAILED);
+	for (long i = 0; i < 15; i++) {
+		const struct timespec some = {0, (8 + i) * 1000000};
+		struct meter *m;
+		int64_t stored;
+		pid_t child = fork();
+
+		if (child == 0) {
+			m = instance(w);
+			for (;;) {
+				for (int j = 0; j < 20; j++) {
+					n[1]++; /* counted, perhaps */
+					take(m, "shop", COUNT_MAX);
+				}
+				if (meter_sync(m))
+					n[0] = n[1];
+			}
+		}
+		nanosleep(&some, NULL);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		m = good_instance(w);
+		meter_free(m);
+		stored = ask(w, "SELECT ifnull(sum(messages), 0) FROM counts");
+		assert_in_range(stored, n[0], n[1]);
+		n[0] = n[1] = stored;
+	}
+	assert_true(n[0] > 500);
+	munmap(shared, 4096);
 }
 
 /* More than one transaction holds. */
@@ -939,6 +980,34 @@ static void test_replaced(void **state)
 	meter_free(m);
 }
 
+/* What the manual says of a broken file: move it away, while it is used. */
+static void test_moved(void **state)
+{
+	struct world *w = *state;
+	struct meter *one = good_instance(w), *two = good_instance(w);
+	const char *aside = arena_printf(w->a, "%s/aside", w->dir);
+
+	assert_int_equal(room(one, "shop", 3), 3);
+	assert_true(meter_sync(one));
+	assert_true(meter_sync(two));
+	assert_int_equal(rename(w->file, aside), 0);
+	assert_true(take(two, "two", 3));
+	assert_true(meter_sync(two));
+	assert_true(take(one, "one", 3));
+	assert_true(meter_sync(one));
+	assert_true(meter_sync(two));
+	assert_int_equal(room(two, "one", 3), 2);
+	meter_free(one);
+	meter_free(two);
+	unlink(aside);
+	one = good_instance(w);
+	assert_false(take(one, "shop", 3));
+	assert_int_equal(room(one, "two", 3), 2);
+	assert_false(take(one, "one", 3));
+	meter_free(one);
+	assert_int_equal(ask(w, "SELECT sum(messages) FROM counts"), 9);
+}
+
 static void test_missing(void **state)
 {
 	struct world *w = *state;
@@ -1117,7 +1186,7 @@ static void test_locked(void **state)
 	assert_non_null(strstr(w->warning, "locked"));
 	assert_true(take(late, "late", 5));
 	/* messages do not wait while the thread does */
-	for (int64_t i = 0, until = clock_mono_ms() + 400;
+	for (int64_t i = 0, until = clock_mono_ms() + 250;
 	     clock_mono_ms() < until; i++) {
 		begin = clock_mono_ms();
 		take_of(m, "quick", 10, 1, &frees);
@@ -1209,20 +1278,36 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(memory),	     TEST(restart),
-		TEST(restart_day),   TEST(instances),
-		TEST(by_itself),     TEST(killed),
-		TEST(many),	     TEST(forgets),
-		TEST(clock_back),    TEST(clock_back_restart),
-		TEST(clock_forward), TEST(values),
-		TEST(types),	     TEST(generation),
-		TEST(no_database),   TEST(other_database),
-		TEST(damaged),	     TEST(damaged_running),
-		TEST(unsafe),	     TEST(mode),
-		TEST(linked_folder), TEST(removed),
-		TEST(replaced),	     TEST(missing),
-		TEST(read_only),     TEST(full),
-		TEST(full_at_end),   TEST(locked),
+		TEST(memory),
+		TEST(restart),
+		TEST(restart_day),
+		TEST(instances),
+		TEST(by_itself),
+		TEST(killed),
+		TEST(killed_often),
+		TEST(many),
+		TEST(forgets),
+		TEST(clock_back),
+		TEST(clock_back_restart),
+		TEST(clock_forward),
+		TEST(values),
+		TEST(types),
+		TEST(generation),
+		TEST(no_database),
+		TEST(other_database),
+		TEST(damaged),
+		TEST(damaged_running),
+		TEST(unsafe),
+		TEST(mode),
+		TEST(linked_folder),
+		TEST(removed),
+		TEST(replaced),
+		TEST(moved),
+		TEST(missing),
+		TEST(read_only),
+		TEST(full),
+		TEST(full_at_end),
+		TEST(locked),
 		TEST(threads),
 	};
 
