@@ -218,10 +218,13 @@ bool awareness_is_untagged(const struct awareness *w, struct slice rcpt)
 
 static const char *objection(const struct awareness_options *o)
 {
+	if (o->lookalikes && o->domains.n == 0)
+		return "awareness.lookalikes needs awareness.domains; give "
+		       "those that are ours";
 	if (o->domains.n > IMITATION_DOMAINS_MAX)
-		return "awareness.domains: more than 1000";
+		return "awareness.domains: give at most 1000";
 	if (o->names.n > IMITATION_NAMES_MAX)
-		return "awareness.names: more than 10000";
+		return "awareness.names: give at most 10000";
 	return NULL;
 }
 

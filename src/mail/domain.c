@@ -139,17 +139,22 @@ const char *domain_canon(struct arena *a, struct slice s)
 	return slice_lower(a, slice_of(name));
 }
 
-static void add_unicode(struct strbuf *out, struct slice label)
+/* libidn2 decodes what nobody could have encoded, controls too: a U-label leads
+ * back to its A-label (RFC 5891 5.4). */
+static const char *u_label(struct arena *a, struct slice label)
 {
+	const char *same = slice_cstr(a, label), *back;
 	char *text = NULL;
+	const char *ret = same;
 
-	if (slice_starts(label, "xn--") &&
-	    idn2_to_unicode_8z8z(slice_cstr(out->arena, label), &text, 0) ==
-		    IDN2_OK)
-		strbuf_adds(out, text);
-	else
-		strbuf_add(out, label);
+	if (!slice_starts(label, "xn--") ||
+	    idn2_to_unicode_8z8z(same, &text, 0) != IDN2_OK)
+		return same;
+	back = domain_canon(a, slice_of(text));
+	if (back != NULL && strcmp(back, same) == 0)
+		ret = arena_strdup(a, text);
 	idn2_free(text);
+	return ret;
 }
 
 const char *domain_unicode(struct arena *a, const char *domain)
@@ -161,7 +166,7 @@ const char *domain_unicode(struct arena *a, const char *domain)
 	for (bool first = true; rest.p != NULL; first = false) {
 		if (!first)
 			strbuf_addc(&out, '.');
-		add_unicode(&out, slice_cut(&rest, '.'));
+		strbuf_adds(&out, u_label(a, slice_cut(&rest, '.')));
 	}
 	return strbuf_cstr(&out);
 }

@@ -234,8 +234,6 @@ def alone(t):
              (["hello"], ["yes"], [])),
             ("lookalikes", lookalikes,
              (["hello"], [], ["lookalike examp1e.com of example.com"])),
-            ("lookalikes without domains",
-             {"lookalikes": "true"}, (["hello"], [], [])),
             ("nothing", {k: v for k, v in ALL.items() if k not in (
                 "subject_tag", "external_header", "lookalikes")},
              (["hello"], [], []))):
@@ -249,12 +247,18 @@ def alone(t):
 
 def mistakes(t):
     many = ", ".join(f'"d{n}.test"' for n in range(1001))
-    with Site({"lookalikes": "true", "domains": f"[ {many} ]"},
-              start=False) as d:
-        d.start(wait=False)
-        t.ok(d.wait() != 0, "too many domains: no start")
-        t.has(d.log(), "awareness.domains: more than 1000",
-              "too many domains: said so")
+    for name, domains, error in (
+            ("too many domains", f"[ {many} ]",
+             "awareness.domains: give at most 1000"),
+            ("no domain", "[ ]",
+             "awareness.lookalikes needs awareness.domains")):
+        with Site({"lookalikes": "true", "domains": domains},
+                  start=False) as d:
+            status, _, err = mailseal("check-config", d.config)
+            t.ok(status != 0 and error in err, f"{name}: check-config", err)
+            d.start(wait=False)
+            t.ok(d.wait() != 0, f"{name}: no start")
+            t.has(d.log(), error, f"{name}: said so")
     with Site({"lookalikes": "true", "domains": '[ "-" ]'}, start=False) as d:
         status, _, _ = mailseal("check-config", d.config)
         t.is_(status, 0, "a label of a hyphen is a domain like others")

@@ -446,11 +446,6 @@ static void test_off(void **state)
 	(void)state;
 	assert_null(warning(a, w, "Jane Doe <x@examp1e.com>"));
 	awareness_free(w);
-	o.lookalikes = true;
-	o.domains.n = o.names.n = 0;
-	w = make(&o);
-	assert_null(warning(a, w, "Jane Doe <x@examp1e.com>"));
-	awareness_free(w);
 	arena_free(a);
 }
 
@@ -460,13 +455,17 @@ static void test_bounds(void **state)
 	const char *error = NULL;
 
 	(void)state;
+	assert_null(awareness_new(&o, &error));
+	assert_string_equal(error, "awareness.lookalikes needs "
+				   "awareness.domains; give those that are "
+				   "ours");
 	o.domains.n = 1001;
 	assert_null(awareness_new(&o, &error));
-	assert_string_equal(error, "awareness.domains: more than 1000");
-	o.domains.n = 0;
+	assert_string_equal(error, "awareness.domains: give at most 1000");
+	o.domains.n = 1;
 	o.names.n = 10001;
 	assert_null(awareness_new(&o, &error));
-	assert_string_equal(error, "awareness.names: more than 10000");
+	assert_string_equal(error, "awareness.names: give at most 10000");
 }
 
 /* ---- hostile input ---- */

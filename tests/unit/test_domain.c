@@ -189,6 +189,27 @@ static void test_labels(void **state)
 	assert_string_equal(domain_parent(""), "");
 }
 
+/* What is no A-label of IDNA2008 stays. */
+static void test_unicode(void **state)
+{
+	static const char *const rows[][2] = {
+		{"example.com", "example.com"},
+		{"xn--mller-kva.test", "m\u00fcller.test"},
+		{"a.xn--mller-kva.xn--fiqs8s", "a.m\u00fcller.\u4e2d\u56fd"},
+		{"xn--.test", "xn--.test"},
+		{"xn--a.test", "xn--a.test"},
+		{"xn--zzzzzzzzzz.test", "xn--zzzzzzzzzz.test"},
+		{"_dmarc.example.com", "_dmarc.example.com"},
+		{"", ""},
+	};
+	struct arena *a = arena_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_string_equal(domain_unicode(a, rows[i][0]), rows[i][1]);
+	arena_free(a);
+}
+
 static void test_is_under(void **state)
 {
 	static const struct {
@@ -217,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_u_labels),
 		cmocka_unit_test(test_bad_utf8_and_invisible),
 		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_unicode),
 		cmocka_unit_test(test_is_under),
 	};
 
