@@ -4,9 +4,9 @@
  *
  * This is the only code that includes libidn2, and only labels that are not
  * ASCII go there: ASCII labels are kept as they stand, "xn--" and "_" too
- * (domain_unicode() shows what A-labels stand for).  It does not judge whether a
- * name exists, or looks like another one (mail/lookalike.c, eval/imitation.c).
- * Results live in the caller's arena.  Pure.
+ * (domain_unicode() shows what A-labels stand for).  It does not judge whether
+ * a name exists, or looks like another one (mail/lookalike.c,
+ * eval/imitation.c). Results live in the caller's arena.  Pure.
  */
 #include "mail/domain.h"
 

@@ -198,7 +198,6 @@ static void test_unicode(void **state)
 		{"a.xn--mller-kva.xn--fiqs8s", "a.m\u00fcller.\u4e2d\u56fd"},
 		{"xn--.test", "xn--.test"},
 		{"xn--a.test", "xn--a.test"},
-		{"xn--zzzzzzzzzz.test", "xn--zzzzzzzzzz.test"},
 		{"_dmarc.example.com", "_dmarc.example.com"},
 		{"", ""},
 	};
