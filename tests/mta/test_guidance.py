@@ -583,6 +583,23 @@ class Run:
                          "it@example.com for a new key",
                          "API key: revoked by the line of the example")
 
+    def leaving(self):
+        """Who is removed from the senders owns nothing, while logged in."""
+        with self.client("bob") as c:
+            subject, data = self.mail("bob@example.com")
+            self.signed(subject, c.send(data, "bob@example.com"), "bob")
+            text = self.p.example("senders")
+            self.p.write_owned("mailseal/senders", sure(
+                sure(text, "bob@example.com         bob\n", ""),
+                "alice,\n                        bob\n", "alice\n"))
+            self.d.reload()
+            _, data = self.mail("bob@example.com")
+            self.refused(c.send(data, "bob@example.com"),
+                         "550 5.7.1 Sender address rejected, MAIL FROM "
+                         "bob@example.com is not owned by login bob. Send "
+                         "from an address of yours, or ask it@example.com",
+                         "bob, who has left")
+
     def arriving(self, author, sender, client, tls=False,
                  rcpt="alice@example.com", change=lambda data: data):
         subject, data = self.mail(author)
@@ -675,7 +692,7 @@ class Run:
 
 TESTS = ("configuration", "authenticated", "local_users", "senders", "strong",
          "admins", "tokens", "keys", "restart", "revocation", "spoofs", "bank",
-         "people")
+         "people", "leaving")
 
 
 def complete(t):
