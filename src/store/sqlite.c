@@ -327,7 +327,8 @@ static enum store_status set_up(struct store *s)
 	/* where there is no shared memory it stays another mode, which works
 	 * too */
 	if (!run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-		    "PRAGMA journal_size_limit = 1048576") ||
+		    "PRAGMA journal_size_limit = 1048576;"
+		    "PRAGMA temp_store = MEMORY") ||
 	    !prepare_statements(s))
 		return give_up(s);
 	return STORE_OK;
