@@ -68,6 +68,10 @@ const char *gate_claim_text(struct arena *a, const struct gate_claim *c)
 {
 	if (c->domain == NULL)
 		return arena_printf(a, "%s (%s)", c->field, c->reason);
+	/* In the log, "signed=yes@..." by itself would be a field. */
+	if (slice_chr(c->local, '=') >= 0)
+		return arena_printf(a, "%s <%s>", c->field,
+				    reply_address(a, c->local, c->domain));
 	return arena_printf(a, "%s %s", c->field,
 			    reply_address(a, c->local, c->domain));
 }

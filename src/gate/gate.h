@@ -71,7 +71,7 @@ struct gate_claims {
  */
 void gate_claims_of(struct arena *a, const struct gate_facts *f,
 		    struct gate_claims *ret);
-/* "From bob@example.com", or "From (reason)". */
+/* "From bob@example.com", "From <a=b@example.com>", or "From (reason)". */
 const char *gate_claim_text(struct arena *a, const struct gate_claim *c);
 
 #endif

@@ -38,6 +38,9 @@ const char *reply_login(struct arena *a, struct slice login)
 {
 	if (!reply_is_plain(login) || login.n > SHOWN_MAX)
 		return "this login";
+	/* In the log, "signed=yes" by itself would be a field. */
+	if (slice_chr(login, '=') >= 0)
+		return arena_printf(a, "login <%.*s>", (int)login.n, login.p);
 	return arena_printf(a, "login %.*s", (int)login.n, login.p);
 }
 

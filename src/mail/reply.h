@@ -23,7 +23,8 @@ bool reply_is_plain(struct slice s);
 /* "bob@example.com"; a local-part that is long or not plain is "...". */
 const char *reply_address(struct arena *a, struct slice local,
 			  const char *domain);
-/* "login bob", or "this login" when its name may not stand in a reply. */
+/* "login bob", "login <a=b>", or "this login" when its name may not stand in a
+ * reply. */
 const char *reply_login(struct arena *a, struct slice login);
 /* "WHAT. COACHING", cut to SMTP_REPLY_MAX; `coaching` of the administrator may
  * be "". */

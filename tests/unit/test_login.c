@@ -260,6 +260,10 @@ static const struct row {
 	 "bob@example.com", "finance@",
 	 "Sender (malformed domain) needs "
 	 "token|certificate"},
+	/* Nothing that it shows looks like a field of the log. */
+	{"From looks like a field", "bob", "PLAIN", "<bob@example.com>",
+	 "signed=yes@bank.example", NONE,
+	 "From <signed=yes@bank.example> needs token|bound"},
 	{"a strong login need not be readable here", "alice", "GSSAPI", "<>",
 	 "bob@example.com", NONE, NONE},
 };

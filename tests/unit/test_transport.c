@@ -159,6 +159,8 @@ static void test_logins(void **state)
 	w.facts.local = true; /* sendmail(1) has no connection */
 	assert_string_equal(check(&w, &r), "");
 	w.facts.local = false;
+	w.facts.login = SLICE("signed=yes");
+	assert_string_equal(check(&w, &r), "login <signed=yes> needs TLS");
 	w.facts.login = SLICE("b\r\n250 %n");
 	assert_false(transport_check(w.arena, &r, &w.facts, &w.c, "Ask IT",
 				     &w.fault));
