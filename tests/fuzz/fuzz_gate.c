@@ -35,6 +35,18 @@ static void add(struct arena *a, struct field_list *l, const char *name,
 		field_list_add(a, l, &limits, slice_of(name), value);
 }
 
+/* No word of it looks like a field of the log. */
+static void check_words(const char *log)
+{
+	struct slice rest = slice_of(log);
+
+	while (rest.p != NULL) {
+		struct slice word = slice_cut(&rest, ' ');
+
+		FUZZ_CHECK(slice_chr(word, '=') < 0 || word.p[0] == '<');
+	}
+}
+
 static void check_fault(bool ok, const struct gate_fault *f)
 {
 	const char *text = f->reply.text;
@@ -42,6 +54,7 @@ static void check_fault(bool ok, const struct gate_fault *f)
 	if (ok)
 		return;
 	FUZZ_CHECK(fuzz_printable(f->log) && f->log[0] != '\0');
+	check_words(f->log);
 	FUZZ_CHECK(fuzz_printable(text) && strchr(text, '%') == NULL);
 	FUZZ_CHECK(strlen(text) <= SMTP_REPLY_MAX);
 	FUZZ_CHECK(f->reply.code[0] == f->reply.enhanced[0]);
