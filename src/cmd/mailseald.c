@@ -191,6 +191,22 @@ static void log_submission(const struct app *app)
 		 n.gate_fault[APP_GATE_LIMIT], n.gate_fault[APP_GATE_TLS]);
 }
 
+static void log_preflight(void *arg, const struct preflight_count *c)
+{
+	struct arena *a = arena_new();
+	struct strbuf b;
+
+	(void)arg;
+	strbuf_init(&b, a, 1024);
+	for (size_t i = 0; i < PREFLIGHT_RULES; i++)
+		strbuf_printf(&b, " %s=%" PRIu64,
+			      preflight_rule_name((enum preflight_rule)i),
+			      c->bad[i]);
+	log_info("preflight: %s checked=%" PRIu64 " unknown=%" PRIu64 "%s",
+		 c->domain, c->checked, c->unknown, strbuf_cstr(&b));
+	arena_free(a);
+}
+
 static void log_lines(struct slice text, enum log_level level)
 {
 	while (text.n > 0) {
@@ -255,6 +271,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	log_keys(app);
 	log_dmarc(app);
 	log_submission(app);
+	preflight_tally_each(app->preflight, log_preflight, NULL);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }

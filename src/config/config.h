@@ -16,6 +16,7 @@
 #include "dkim/dkim.h"
 #include "gate/credential.h"
 #include "gate/login.h"
+#include "gate/preflight.h"
 #include "gate/transport.h"
 
 enum direction {
@@ -92,17 +93,10 @@ struct config_credentials {
 	struct credential *v;
 };
 
-/* preflight.bulk = ( { login = "news"; } ): one of the three is not NULL */
-struct config_bulk {
-	const char *source;
-	const char *header; /* a field of that name */
-	const char *login;
-	const char *domain; /* of an author, canonical */
-};
-
+/* preflight.bulk = ( { login = "news"; } ) */
 struct config_bulks {
 	size_t n;
-	struct config_bulk *v;
+	struct preflight_bulk *v;
 };
 
 enum tls_mode {

@@ -201,7 +201,7 @@ static void check_lists(struct loader *l)
 		check_group(l, d);
 	}
 	for (size_t i = 0; i < c->preflight.bulk.n; i++) {
-		const struct config_bulk *b = &c->preflight.bulk.v[i];
+		const struct preflight_bulk *b = &c->preflight.bulk.v[i];
 
 		check_one_of(l, b->source, "preflight.bulk",
 			     (b->header != NULL) + (b->login != NULL) +
@@ -212,14 +212,42 @@ static void check_lists(struct loader *l)
 		check_peer(l, &c->tls.peers.v[i]);
 }
 
+/* preflight.spf asks about each address by itself. */
+static void check_egress(struct loader *l)
+{
+	const struct config *c = l->c;
+	const struct ip_nets *v = &c->preflight.egress;
+	char text[IP_TEXT_MAX];
+
+	for (size_t i = 0; i < v->n; i++)
+		if (v->v[i].bits != (v->v[i].addr.family == IP_V4 ? 32 : 128))
+			config_complain_line(
+				l, l->file, 0,
+				"preflight.egress: %s/%u is a network; give "
+				"each address from which mail leaves",
+				ip_format(&v->v[i].addr, text), v->v[i].bits);
+	if (v->n > PREFLIGHT_EGRESS_MAX)
+		config_complain_line(l, l->file, 0,
+				     "preflight.egress: %zu addresses are too "
+				     "many; give at most %d",
+				     v->n, PREFLIGHT_EGRESS_MAX);
+	if (v->n == 0 && c->preflight.spf != PREFLIGHT_OFF)
+		config_complain_line(
+			l, l->file, 0,
+			"preflight.spf needs preflight.egress; give the "
+			"addresses from which mail leaves");
+}
+
 /* What no option can tell by itself. */
 static void check_whole(struct loader *l)
 {
 	const struct config *c = l->c;
 
 	/* What could not be read looks as if it were missing. */
-	if (l->mistakes == 0)
+	if (l->mistakes == 0) {
 		check_lists(l);
+		check_egress(l);
+	}
 	if (c->submission.sender_groups[0] != '\0' &&
 	    c->submission.sender_table[0] == '\0')
 		config_complain_line(

@@ -42,7 +42,7 @@ static const struct config_option peer[] = {
 	{"issuer", OPTION_NAME, AT(issuer), "", 0, 0, NULL, ""},
 };
 #undef AT
-#define AT(member) offsetof(struct config_bulk, member)
+#define AT(member) offsetof(struct preflight_bulk, member)
 static const struct config_option bulk[] = {
 	{"header", OPTION_NAME, AT(header), "", 0, 0, NULL, ""},
 	{"login", OPTION_NAME, AT(login), "", 0, 0, NULL, ""},
@@ -86,7 +86,7 @@ static const struct config_members peers = {
 	"a list of groups: ( { domain = \"...\" or networks = [ ]; version = "
 	"\"TLSv1.2\"; bits = 128; certificate = true; } )"};
 static const struct config_members bulks = {
-	sizeof(struct config_bulk), COUNT(bulk), bulk,
+	sizeof(struct preflight_bulk), COUNT(bulk), bulk,
 	"a list of groups: ( { header, login or domain = \"...\"; } )"};
 static const struct config_members credentials = {
 	sizeof(struct credential), COUNT(credential), credential,

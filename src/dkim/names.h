@@ -1,6 +1,7 @@
 /*
  * What a signature says about itself: the fields it signs (h=) and on whose
- * behalf (i=).  RFC 6376 3.5, 5.4.  Pure.  Internal to dkim/.
+ * behalf (i=).  RFC 6376 3.5, 5.4.  Pure.  Internal to dkim/, but for what is
+ * said of lines and for the two dkim_skip_ functions.
  */
 #ifndef MAILSEAL_DKIM_NAMES_H
 #define MAILSEAL_DKIM_NAMES_H

@@ -205,6 +205,7 @@ enum own_name {
 	OWN_QUARANTINE, /* X-Mailseal-Quarantine, always */
 	OWN_EXTERNAL,	/* X-Mailseal-External, always */
 	OWN_WARNING,	/* X-Mailseal-Warning, always */
+	OWN_PREFLIGHT,	/* X-Mailseal-Preflight, always */
 	OWN_NAMES,
 };
 
@@ -237,6 +238,9 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n,
 		    struct edits *ret);
+/* One more field at the top, unsigned: X-Mailseal-Preflight.  `value`: folds as
+ * LF. */
+void stamp_preflight(struct arena *a, const char *value, struct edits *e);
 /* The value of Authentication-Results (RFC 8601 2.2). */
 struct slice stamp_authres(struct arena *a, const char *authserv_id,
 			   const struct results *r, const struct verdict *v);

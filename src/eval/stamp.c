@@ -19,6 +19,7 @@ static const char *const own_names[OWN_NAMES] = {
 	[OWN_QUARANTINE] = "X-Mailseal-Quarantine",
 	[OWN_EXTERNAL] = "X-Mailseal-External",
 	[OWN_WARNING] = "X-Mailseal-Warning",
+	[OWN_PREFLIGHT] = "X-Mailseal-Preflight",
 };
 
 /* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
@@ -299,4 +300,14 @@ void stamp_outbound(struct arena *a, const struct own_fields *own,
 	remove_own(a, own, n, ret);
 	for (size_t i = n; i > 0; i--)
 		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
+}
+
+void stamp_preflight(struct arena *a, const char *value, struct edits *e)
+{
+	struct edit *v = arena_array(a, e->n + 1, sizeof(*v));
+
+	if (e->n > 0)
+		memcpy(v, e->v, e->n * sizeof(*v));
+	e->v = v;
+	insert(a, e, own_names[OWN_PREFLIGHT], slice_of(value));
 }

@@ -180,6 +180,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 
 	app->config = c;
 	app->tally = mem_alloc(sizeof(*app->tally));
+	app->preflight = preflight_tally_new();
 	app->limits = (struct field_limits){
 		.max_fields = (size_t)c->limits.header_fields,
 		.max_field_bytes = (size_t)c->limits.field_size,
@@ -284,6 +285,7 @@ void app_free(struct app *app)
 	dmarc_psl_free(app->suffixes);
 	tables_place_free(app->tables);
 	meter_free(app->meter);
+	preflight_tally_free(app->preflight);
 	crypto_keycache_free(app->env.dkim.keycache);
 	free(app->tally);
 	free(app);

@@ -9,6 +9,7 @@
 #include "eval/eval.h"
 #include "gate/submission.h"
 #include "keys/keyring.h"
+#include "milter/preflight_tally.h"
 #include "milter/tables.h"
 #include "store/meter.h"
 
@@ -36,6 +37,7 @@ struct app {
 	const struct config *config;
 	struct keyring *keyring;
 	struct tables_place *tables;
+	struct preflight_tally *preflight; /* counts of outbound messages */
 	struct meter *meter; /* of the limits; NULL: no credentials */
 	struct dmarc_psl *suffixes; /* NULL: nothing needs them */
 	struct awareness *awareness; /* NULL: readers are told nothing */

@@ -194,11 +194,20 @@ static struct session_login login_of(SMFICTX *ctx)
 		}};
 }
 
+static bool has_parameter(char **argv, const char *name)
+{
+	for (size_t i = 1; argv[0] != NULL && argv[i] != NULL; i++)
+		if (slice_is_ci(slice_of(argv[i]), name))
+			return true;
+	return false;
+}
+
 static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
 	struct connection *c = connection_of(ctx);
 	struct session_login login = login_of(ctx);
 
+	login.smtputf8 = has_parameter(argv, "SMTPUTF8");
 	message_begins(c);
 	session_mail(c->session, slice_of(argv[0]), &login, macro(ctx, "i"));
 	return answer(c, SMFIP_NR_MAIL);

@@ -28,12 +28,11 @@ static void check_gate(struct session *s)
 		gatekeeper_transport(&s->gate);
 }
 
-void outbound_begin(struct session *s)
+/* Chooses the keys and opens the signatures. */
+static void prepare(struct session *s)
 {
 	const char *domain;
 
-	addr_authors_of(s->msg, &s->fields, &s->authors);
-	check_gate(s);
 	if (s->gate.unsigned_why != NULL) {
 		s->unsigned_why = s->gate.unsigned_why;
 		return;
@@ -60,6 +59,14 @@ void outbound_begin(struct session *s)
 		s->unsigned_why = "signature could not be opened";
 	else
 		dkim_signer_mta(s->signer, s->mta);
+}
+
+void outbound_begin(struct session *s)
+{
+	addr_authors_of(s->msg, &s->fields, &s->authors);
+	check_gate(s);
+	prepare(s);
+	preflight_begin(s);
 }
 
 /* Signs; false when it had to be signed and could not be. */
@@ -107,6 +114,8 @@ static const char *explain_outbound(struct session *s, size_t nsigned)
 	if (nsigned == 0)
 		strbuf_printf(&b, "no why=\"%s\"",
 			      s->unsigned_why != NULL ? s->unsigned_why : "");
+	if (s->preflight_log != NULL)
+		strbuf_adds(&b, s->preflight_log);
 	return strbuf_cstr(&b);
 }
 
@@ -143,14 +152,20 @@ void outbound_end(struct session *s, struct session_outcome *ret)
 	bool ok = sign(s, values, &n) ||
 		  s->app->config->on_signing_error == ON_ERROR_ACCEPT;
 
+	preflight_end(s, values, n);
 	if (ok && !within_limits(s))
 		n = 0;
 	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
-	ret->log = session_log_line(s, explain_outbound(s, n));
+	if (s->preflight_field != NULL)
+		stamp_preflight(s->msg, s->preflight_field, &ret->edits);
+	ret->log = session_log_line(
+		s, explain_outbound(s, s->gate.refused ? 0 : n));
 	if (s->keys.error != NULL)
 		ret->warn = session_log_line(s, s->keys.error);
 	else if (n > 0)
 		warn_broken(s, ret);
+	if (ret->warn == NULL && s->preflight_warning != NULL)
+		ret->warn = session_log_line(s, s->preflight_warning);
 	if (s->gate.refused) {
 		refuse(s, ret);
 		return;

@@ -38,6 +38,7 @@ static void end_message(struct session *s)
 	if (s->signer != NULL)
 		dkim_signer_free(s->signer);
 	s->signer = NULL;
+	preflight_free(s);
 	keyring_release(&s->keys);
 	tables_unref(s->tables);
 	s->tables = NULL;
@@ -289,6 +290,7 @@ void session_body(struct session *s, struct slice bytes)
 		evaluation_body(s->evaluation, bytes);
 	else if (s->signer != NULL)
 		dkim_signer_body(s->signer, bytes);
+	preflight_body(s, bytes);
 }
 
 const char *session_log_line(struct session *s, const char *text)

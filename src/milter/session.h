@@ -18,6 +18,7 @@ struct session_login {
 	struct slice name;	/* {auth_authen} */
 	struct slice mechanism; /* {auth_type} */
 	struct transport_facts transport;
+	bool smtputf8; /* the parameter of MAIL (RFC 6531 3.4) */
 };
 
 /* What is to be done with a message. */

@@ -33,6 +33,10 @@ struct session {
 	struct dkim_signer *signer;
 	struct addr_authors authors; /* outbound */
 	struct key_choice keys;
+	struct preflight_run *preflight; /* NULL: no rule is on */
+	const char *preflight_log;	 /* " preflight=ok", or NULL */
+	const char *preflight_field;	 /* value to be added, or NULL */
+	const char *preflight_warning;	 /* or NULL */
 	const char *unsigned_why; /* constant; NULL: will be signed */
 	bool must_sign;
 	int64_t started_ms;
@@ -52,5 +56,12 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret);
 /* ---- outbound.c ---- */
 void outbound_begin(struct session *s);
 void outbound_end(struct session *s, struct session_outcome *ret);
+
+/* ---- preflight_run.c: outbound, when the gate lets it through ---- */
+void preflight_begin(struct session *s); /* when the keys are chosen */
+void preflight_body(struct session *s, struct slice bytes);
+/* With the signatures by the first `n` keys; may refuse the message. */
+void preflight_end(struct session *s, const struct slice *signatures, size_t n);
+void preflight_free(struct session *s);
 
 #endif

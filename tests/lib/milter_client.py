@@ -386,17 +386,18 @@ class Session:
 
     # ---- a whole message -------------------------------------------------
     def message(self, data, sender, rcpts, queue_id="4TESTid",
-                own_received=True, abort=None):
+                own_received=True, abort=None, parameters=()):
         """Plays MAIL to end of message.
 
         `data`: bytes, CRLF lines (or a pair of fields and body).  `abort`: the
         letter of a step before which the MTA gives up with ABORT.
+        `parameters`: of MAIL.
         """
         fields, body = split_message(data) if isinstance(data, bytes) else data
         rcpts = list(rcpts)
         early = self.mta == "sendmail"
         self.queue_id = queue_id if early else None
-        steps = [("M", lambda: self.mail(sender))]
+        steps = [("M", lambda: self.mail(sender, *parameters))]
         for n, r in enumerate(rcpts):
             steps.append(("R", lambda r=r, n=n: self._rcpt(r, n, queue_id)))
         steps.append(("T", lambda: self._data(queue_id)))
