@@ -1204,7 +1204,72 @@ static void test_locked(void **state)
 	meter_free(late);
 }
 
-/* ---- threads ------------------------------------------------------------- */
+/* ---- processes and threads
+ * ------------------------------------------------------------- */
+
+#define PROCESSES 6
+
+static int count_all(struct world *w, int number, int start)
+{
+	char login[16];
+	struct meter *m;
+
+	snprintf(login, sizeof(login), "l%d", number);
+	if (read(start, &(char){0}, 1) != 0)
+		return 1;
+	m = instance(w);
+	for (int i = 1; i <= 200; i++) {
+		take(m, "shop", COUNT_MAX);
+		take(m, login, COUNT_MAX);
+		if (i % 50 == 0)
+			meter_sync(m);
+	}
+	meter_free(m);
+	return w->warning == NULL ? 0 : 1;
+}
+
+/* They make the file at the same moment, and write all the time. */
+static void run_processes(struct world *w)
+{
+	pid_t v[PROCESSES];
+	int start[2];
+
+	assert_int_equal(pipe(start), 0);
+	for (int i = 0; i < PROCESSES; i++) {
+		v[i] = fork();
+		if (v[i] == 0) {
+			close(start[1]);
+			_exit(count_all(w, i, start[0]));
+		}
+	}
+	close(start[0]);
+	close(start[1]); /* they were waiting for this */
+	for (int i = 0; i < PROCESSES; i++) {
+		int status = -1;
+
+		assert_int_equal(waitpid(v[i], &status, 0), v[i]);
+		assert_int_equal(status, 0);
+	}
+}
+
+static void test_processes(void **state)
+{
+	struct world *w = *state;
+	struct meter *m;
+
+	for (int i = 0; i < 3; i++) {
+		remove_files(w);
+		run_processes(w);
+		assert_int_equal(ask(w, "SELECT messages FROM counts "
+					"WHERE login = 'shop'"),
+				 200 * PROCESSES);
+		assert_int_equal(ask(w, "SELECT sum(messages) FROM counts"),
+				 400 * PROCESSES);
+	}
+	m = good_instance(w);
+	assert_int_equal(meter_logins(m), PROCESSES + 1);
+	meter_free(m);
+}
 
 #define THREADS 4
 #define TAKES	4000
@@ -1308,6 +1373,7 @@ int main(void)
 		TEST(full),
 		TEST(full_at_end),
 		TEST(locked),
+		TEST(processes),
 		TEST(threads),
 	};
 
