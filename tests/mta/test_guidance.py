@@ -47,6 +47,8 @@ TOKENS = {
     "read-token": {"active": True, "username": "alice", "scope": "imap"},
 }
 PASSWORD = "correct horse"
+UNSUBSCRIBE = "List-Unsubscribe: <https://example.com/u/1>\n" \
+    "List-Unsubscribe-Post: List-Unsubscribe=One-Click\n"
 
 
 def example(name):
@@ -553,23 +555,21 @@ class Run:
 
     def revocation(self):
         """SIGHUP revokes, also for who is logged in."""
-        unsubscribe = "List-Unsubscribe: <https://example.com/u/1>\n" \
-            "List-Unsubscribe-Post: List-Unsubscribe=One-Click\n"
         with self.client("newsletter", client=NEWS) as c:
-            subject, data = self.mail("news@example.com", unsubscribe)
+            subject, data = self.mail("news@example.com", UNSUBSCRIBE)
             self.signed(subject, c.send(data, "news@example.com"),
                         "API key: not revoked")
             self.d.expire("2099-12-31", ('{ login = "newsletter";',
                                          '{ login = "newsletter"; '
                                          'revoked = true;'))
             self.d.reload()
-            _, data = self.mail("news@example.com", unsubscribe)
+            _, data = self.mail("news@example.com", UNSUBSCRIBE)
             self.refused(c.send(data, "news@example.com"), "550 5.7.8 The "
                          "credential of login newsletter is revoked. Ask "
                          "it@example.com for a new key", "API key: revoked")
             self.d.expire("2026-01-01")
             self.d.reload()
-            _, data = self.mail("news@example.com", unsubscribe)
+            _, data = self.mail("news@example.com", UNSUBSCRIBE)
             self.refused(c.send(data, "news@example.com"), "550 5.7.8 The "
                          "credential of login newsletter expired "
                          "2026-01-01T00:00:00Z. Ask it@example.com for a new "
@@ -617,6 +617,26 @@ class Run:
         return (m.all("Subject")[0].replace(subject, "..."),
                 len(m.all("X-Mailseal-External")),
                 len(m.all("X-Mailseal-Warning")))
+
+    def preflight(self):
+        """Bulk mail that its receivers would not take."""
+        with self.client("newsletter", client=NEWS) as c:
+            _, data = self.mail("news@example.com")
+            reply = c.send(data, "news@example.com")
+            self.t.ok(reply.startswith("550 5.7.1 ") and
+                      "unsubscribe" in reply and
+                      reply.endswith(". See https://it.example.com/bulk"),
+                      "bulk mail without a way to unsubscribe: refused",
+                      reply)
+            subject, data = self.mail("news@example.com", UNSUBSCRIBE)
+            self.signed(subject, c.send(data, "news@example.com"),
+                        "bulk mail with one click to unsubscribe")
+        with self.client("alice") as c:
+            subject, data = self.mail("alice@example.com")
+            self.signed(subject, c.send(data, "alice@example.com"),
+                        "mail of a person")
+        self.t.has(self.d.log().splitlines()[-1], " preflight=ok ",
+                   "with keys, SPF and DMARC as the zone has them")
 
     def people(self):
         """Readers are told what comes from outside, and what imitates."""
@@ -691,8 +711,8 @@ class Run:
 
 
 TESTS = ("configuration", "authenticated", "local_users", "senders", "strong",
-         "admins", "tokens", "keys", "restart", "revocation", "spoofs", "bank",
-         "people", "leaving")
+         "admins", "tokens", "keys", "preflight", "restart", "revocation",
+         "spoofs", "bank", "people", "leaving")
 
 
 def complete(t):
