@@ -190,11 +190,14 @@ static bool has_8bit(struct slice s)
 	return false;
 }
 
+/* Of names that the sender made up, none that could be read as a word of the
+ * log. */
 static const char *name_of(struct arena *a, const struct field *f)
 {
-	if (f->name.n > NAME_SHOWN || !reply_is_plain(f->name))
-		return "a field";
-	return slice_cstr(a, f->name);
+	for (size_t i = 0; i < f->name.n; i++)
+		if (!ascii_isalnum(f->name.p[i]) && f->name.p[i] != '-')
+			return "a field";
+	return f->name.n <= NAME_SHOWN ? slice_cstr(a, f->name) : "a field";
 }
 
 /* RFC 6532 3: only with SMTPUTF8.  sendmail(1) has no such parameter; there the
