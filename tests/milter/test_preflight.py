@@ -526,6 +526,11 @@ def hostile(t):
          "longer than 998"),
         ("a field name of 60 KB", b"X-" + b"%" * 60000 + b": \xff\r\n" + good,
          "8-bit characters in a field without"),
+        ("a body without line end", good + b"b" * 1200,
+         "a line of the body is longer"),
+        # the packet of 65,535 bytes ends after a CR
+        ("lines of 998 bytes", text_of(
+            GOOD, "a" * 534 + "\n" + ("b" * 998 + "\n") * 70), "ok"),
         ("8-bit everywhere", bytes(
             b | 0x80 if b > 64 and n > 200 else b
             for n, b in enumerate(good)), ""),
