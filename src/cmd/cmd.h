@@ -8,6 +8,9 @@
 #include "base/str.h"
 
 int cmd_verify(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_shadow(int argc, char **argv);
+int cmd_forget(int argc, char **argv);
 int cmd_spf(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
 int cmd_sign(int argc, char **argv);

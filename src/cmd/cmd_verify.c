@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "cmd/resolver_options.h"
+#include "cmd/verify_recorded.h"
 #include "eval/eval.h"
 #include "mail/domain.h"
 
@@ -21,6 +22,8 @@ struct arguments {
 	const char *ip, *helo, *from, *authserv_id;
 	int64_t now;
 	bool json;
+	const char *recorded;
+	struct journal_place journal;
 	struct resolver_options resolver;
 };
 
@@ -31,6 +34,8 @@ static const struct option long_options[] = {
 	{"now", required_argument, NULL, 'n'},
 	{"authserv-id", required_argument, NULL, 'a'},
 	{"json", no_argument, NULL, 'j'},
+	{"recorded", required_argument, NULL, 'r'},
+	JOURNAL_LONG_OPTIONS,
 	RESOLVER_LONG_OPTIONS,
 	{0},
 };
@@ -51,7 +56,7 @@ static int parse(int argc, char **argv, struct arguments *o)
 
 	*o = (struct arguments){.authserv_id = "localhost", .helo = ""};
 	o->now = clock_unix();
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
 		if (c == 'i')
 			o->ip = optarg;
 		else if (c == 'h')
@@ -62,12 +67,16 @@ static int parse(int argc, char **argv, struct arguments *o)
 			o->authserv_id = optarg;
 		else if (c == 'j')
 			o->json = true;
+		else if (c == 'r')
+			o->recorded = optarg;
+		else if (journal_place_take(&o->journal, c, optarg))
+			continue;
 		else if (c == 'n' ? !set_now(o, optarg)
 				  : !resolver_options_take(&o->resolver, c,
 							   optarg))
 			return cmd_usage("verify", "bad option");
 	}
-	if (o->ip == NULL || o->from == NULL)
+	if (o->recorded == NULL && (o->ip == NULL || o->from == NULL))
 		return cmd_usage("verify", "--ip and --from are needed");
 	return optind == argc ? 0 : cmd_usage("verify", "too many arguments");
 }
@@ -129,6 +138,16 @@ static struct slice with_crlf(struct arena *a, struct slice s)
 	return strbuf_slice(&b);
 }
 
+static int verify_again(struct arena *a, const struct arguments *o)
+{
+	struct slice message;
+
+	if (!cmd_read_stdin(a, MESSAGE_MAX, &message))
+		return EX_NOINPUT;
+	return verify_recorded(a, &o->journal, o->recorded,
+			       with_crlf(a, message));
+}
+
 static int verify(struct arena *a, const struct arguments *o)
 {
 	struct eval_env env = {.dns_wait_ms = 20000, .dns_max_queries = 150};
@@ -163,7 +182,7 @@ int cmd_verify(int argc, char **argv)
 	if (status != 0)
 		return status;
 	a = arena_new();
-	status = verify(a, &o);
+	status = o.recorded != NULL ? verify_again(a, &o) : verify(a, &o);
 	arena_free(a);
 	return status;
 }

@@ -17,6 +17,12 @@ static const struct {
 } commands[] = {
 	{"verify", cmd_verify,
 	 "--ip A --helo H --from S [--zone F] [--now N] [--json] < message"},
+	{"verify", cmd_verify,
+	 "--recorded QUEUE-ID [-c F] [--state DIR] < message"},
+	{"explain", cmd_explain,
+	 "QUEUE-ID|MESSAGE-ID [--json] [-c F] [--state DIR]"},
+	{"shadow", cmd_shadow, "[--since 7d|24h] [-c F] [--state DIR]"},
+	{"forget", cmd_forget, "ADDRESS|DOMAIN [-c F] [--state DIR]"},
 	{"spf", cmd_spf,
 	 "DOMAIN --ip A [--sender S] [--helo H] [--zone F] [--trace]"},
 	{"dmarc", cmd_dmarc,

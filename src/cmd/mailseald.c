@@ -207,6 +207,17 @@ static void log_preflight(void *arg, const struct preflight_count *c)
 	arena_free(a);
 }
 
+static void log_journal(const struct app *app)
+{
+	struct journal_counters n;
+
+	if (app->journal == NULL)
+		return;
+	journal_counters_get(app->journal, &n);
+	log_info("journal: written=%" PRIu64 " dropped=%" PRIu64, n.written,
+		 n.dropped);
+}
+
 static void log_lines(struct slice text, enum log_level level)
 {
 	while (text.n > 0) {
@@ -272,6 +283,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	log_dmarc(app);
 	log_submission(app);
 	preflight_tally_each(app->preflight, log_preflight, NULL);
+	log_journal(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
 }

@@ -18,6 +18,7 @@
 #include "gate/login.h"
 #include "gate/preflight.h"
 #include "gate/transport.h"
+#include "eval/rules.h"
 
 enum direction {
 	DIRECTION_AUTO, /* not given: login, then networks.sign decide */
@@ -99,6 +100,11 @@ struct config_bulks {
 	struct preflight_bulk *v;
 };
 
+struct config_rules {
+	size_t n;
+	struct rule *v;
+};
+
 enum tls_mode {
 	TLS_MODE_MONITOR,
 	TLS_MODE_REJECT,
@@ -119,6 +125,8 @@ struct config {
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */
 	const char *state_directory; /* "": nothing is kept */
+	const char *secret;
+	const char *digest; /* of the files, SHA-256 in hexadecimal */
 
 	struct {
 		int64_t target; /* enum log_target */
@@ -157,11 +165,20 @@ struct config {
 		int64_t header_fields;
 		int64_t field_size;  /* bytes of one field */
 		int64_t header_size; /* bytes of all fields */
+		int64_t message_memory; /* bytes */
 	} limits;
 	struct {
 		int64_t iprev;	      /* boolean */
 		int64_t received_spf; /* boolean */
 	} inbound;
+	struct config_rules rules;
+	struct {
+		int64_t records;  /* boolean */
+		int64_t max_size; /* bytes */
+		int64_t record_days;
+		int64_t shadow_days;
+		int64_t hash_local_parts; /* boolean */
+	} journal;
 	struct {
 		const char *sender_table;  /* "": senders are not checked */
 		const char *sender_groups; /* "" : none */

@@ -261,6 +261,11 @@ static void check_whole(struct loader *l)
 			"dkim.min_rsa_bits is above dkim.max_rsa_bits; "
 			"lower it to at most %lld",
 			(long long)c->dkim.max_rsa_bits);
+	if (c->journal.hash_local_parts && c->secret[0] == '\0')
+		config_complain_line(
+			l, l->file, 0,
+			"journal.hash_local_parts needs secret; give it a "
+			"text that nobody guesses");
 	if (c->resolver.recursion && c->resolver.servers.n > 0)
 		config_complain_line(
 			l, l->file, 0,
@@ -299,6 +304,19 @@ static void read_file(struct loader *l)
 		read_group(l, root, "");
 }
 
+static const char *end_digest(struct loader *l)
+{
+	unsigned char out[SHA256_LEN];
+	struct strbuf b;
+
+	crypto_hash_end(l->digest, out);
+	crypto_hash_free(l->digest);
+	strbuf_init(&b, l->arena, 2 * SHA256_LEN + 1);
+	for (size_t i = 0; i < SHA256_LEN; i++)
+		strbuf_printf(&b, "%02x", out[i]);
+	return strbuf_cstr(&b);
+}
+
 struct config *config_load(const char *path, struct strbuf *errors)
 {
 	struct arena *a = arena_new();
@@ -311,6 +329,7 @@ struct config *config_load(const char *path, struct strbuf *errors)
 	};
 
 	l.directory = directory_of(a, l.file);
+	l.digest = crypto_hash_new();
 	l.c->arena = a;
 	l.c->file = l.file;
 	read_defaults(&l);
@@ -318,6 +337,7 @@ struct config *config_load(const char *path, struct strbuf *errors)
 		read_file(&l);
 	fill_authserv_id(&l);
 	check_whole(&l);
+	l.c->digest = end_digest(&l);
 	arena_free(l.scratch);
 	if (l.mistakes == 0)
 		return l.c;

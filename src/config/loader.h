@@ -18,6 +18,7 @@ struct loader {
 	struct strbuf *errors;
 	const char *file;
 	const char *directory; /* of `file` */
+	struct crypto_hash *digest; /* of every file that is read; or NULL */
 	size_t mistakes;
 };
 

@@ -15,6 +15,28 @@ const char *const config_tls_words[] = {
 static const char *const class_words[] = {"password",	 "token", "kerberos",
 					  "certificate", "bound", NULL};
 
+/* In the order of the enums of eval/rules.h. */
+static const char *const action_words[] = {"accept",	 "none",     "tag",
+					   "quarantine", "tempfail", "reject",
+					   "discard",	 NULL};
+static const char *const mode_words[] = {"monitor", "enforce", NULL};
+static const char *const direction_words[] = {"inbound", "outbound", NULL};
+static const char *const override_words[] = {
+	"local_policy", "trusted_forwarder", "mailing_list", "other", NULL};
+static const char *const skip_words[] = {"dmarc", "awareness", "tls", NULL};
+/* In the order of the methods' enums; the last is RULE_RESULT_ABSENT. */
+static const char *const spf_words[] = {"none",	     "neutral",	  "pass",
+					"fail",	     "softfail",  "temperror",
+					"permerror", "unchecked", NULL};
+static const char *const dkim_words[] = {"pass",    "fail",	 "policy",
+					 "neutral", "temperror", "permerror",
+					 "",	    "none",	 NULL};
+static const char *const dmarc_words[] = {"none",      "pass",	    "fail",
+					  "temperror", "permerror", NULL};
+static const char *const iprev_words[] = {"pass",      "fail",	    "temperror",
+					  "permerror", "",	    "",
+					  "",	       "unchecked", NULL};
+
 /* clang-format off */
 #define AT(member) offsetof(struct login_demand, member)
 static const struct config_option demand[] = {
@@ -71,8 +93,45 @@ static const struct config_option credential[] = {
 	{"revoked", OPTION_BOOLEAN, AT(revoked), "", 0, 0, NULL, ""},
 };
 #undef AT
+#define AT(member) offsetof(struct rule, member)
+static const struct config_option rule[] = {
+	{"name", OPTION_WORD_NAME, AT(name), NULL, 0, 0, NULL, ""},
+	{"action", OPTION_WORD, AT(action), NULL, 0, 0, action_words, ""},
+	{"comment", OPTION_NAME, AT(comment), "", 0, 0, NULL, ""},
+	{"mode", OPTION_WORD, AT(mode), "", 0, 0, mode_words, ""},
+	{"direction", OPTION_WORD, AT(direction), "", 0, 0, direction_words,
+	 ""},
+	{"override", OPTION_WORD, AT(override), "", 0, 0, override_words, ""},
+	{"skip", OPTION_WORDS, AT(skip), "", 0, 0, skip_words, ""},
+	{"percent", OPTION_INTEGER, AT(percent), "", 1, 100, NULL, ""},
+	{"text", OPTION_TEXT, AT(text), "", 0, 0, NULL, ""},
+	{"client", OPTION_NETS, AT(client), "", 0, 0, NULL, ""},
+	{"client_name", OPTION_DOMAIN_PATTERNS, AT(client_name), "", 0, 0,
+	 NULL, ""},
+	{"helo", OPTION_DOMAIN_PATTERNS, AT(helo), "", 0, 0, NULL, ""},
+	{"sender", OPTION_ADDRESS_PATTERNS, AT(sender), "", 0, 0, NULL, ""},
+	{"from", OPTION_DOMAIN_PATTERNS, AT(from), "", 0, 0, NULL, ""},
+	{"recipient", OPTION_ADDRESS_PATTERNS, AT(recipient), "", 0, 0, NULL,
+	 ""},
+	{"listener", OPTION_NAMES, AT(listener), "", 0, 0, NULL, ""},
+	{"login", OPTION_NAMES, AT(login), "", 0, 0, NULL, ""},
+	{"spf", OPTION_WORDS, AT(spf), "", 0, 0, spf_words, ""},
+	{"dkim", OPTION_WORDS, AT(dkim), "", 0, 0, dkim_words, ""},
+	{"dmarc", OPTION_WORDS, AT(dmarc), "", 0, 0, dmarc_words, ""},
+	{"iprev", OPTION_WORDS, AT(iprev), "", 0, 0, iprev_words, ""},
+	{"dkim_domain", OPTION_DOMAIN_PATTERNS, AT(dkim_domain), "", 0, 0,
+	 NULL, ""},
+	{"header", OPTION_NAMES, AT(header), "", 0, 0, NULL, ""},
+	{"size_above", OPTION_INTEGER, AT(size_above), "", 1, 1LL << 40, NULL,
+	 ""},
+};
+#undef AT
 /* clang-format on */
 
+static const struct config_members rules = {
+	sizeof(struct rule), COUNT(rule), rule,
+	"a list of groups: ( { name = \"...\"; from = [ \"example.com\" ]; "
+	"action = \"quarantine\"; mode = \"monitor\"; } )"};
 static const struct config_members demands = {
 	sizeof(struct login_demand), COUNT(demand), demand,
 	"a list of groups: ( { address, domain or group = \"...\"; classes = "
@@ -109,6 +168,8 @@ const struct config_members *config_members(enum option_type type)
 		return &bulks;
 	case OPTION_CREDENTIALS:
 		return &credentials;
+	case OPTION_RULES:
+		return &rules;
 	default:
 		return NULL;
 	}

@@ -54,6 +54,8 @@ const struct config_option config_options[] = {
 	{"state_directory", OPTION_PATH, AT(state_directory),
 	 "\"/var/lib/mailseal\"", 0, 0, NULL,
 	 "folder of what outlives a restart; empty: nothing does"},
+	{"secret", OPTION_STRING, AT(secret), "\"\"", 0, 0, NULL,
+	 "key of draws and digests, the same on every host"},
 
 	{"log.target", OPTION_WORD, AT(log.target), "\"syslog\"", 0, 0,
 	 target_words, "stderr, or syslog with facility mail"},
@@ -120,6 +122,9 @@ const struct config_option config_options[] = {
 	 1000, 1048576, NULL, "bytes of one header field"},
 	{"limits.header_size", OPTION_INTEGER, AT(limits.header_size),
 	 "262144", 10000, 4194304, NULL, "bytes of all header fields"},
+	{"limits.message_memory", OPTION_INTEGER, AT(limits.message_memory),
+	 "67108864", 1048576, 4294967296, NULL,
+	 "bytes of memory for one message"},
 
 	{"inbound.iprev", OPTION_BOOLEAN, AT(inbound.iprev), "false", 0, 0,
 	 NULL, "look the client's name up, and that name's addresses"},
@@ -128,6 +133,22 @@ const struct config_option config_options[] = {
 
 	{"listeners", OPTION_LISTENERS, 0, "( )", 0, 0, NULL,
 	 "direction by {daemon_name}: ( { name; direction; }, ... )"},
+
+	{"rules", OPTION_RULES, AT(rules), "( )", 0, 0, NULL,
+	 "local rules, in order: ( { name; ...; action; }, ... )"},
+
+	{"journal.records", OPTION_BOOLEAN, AT(journal.records), "true", 0, 0,
+	 NULL, "keep a record of each message for mailseal explain"},
+	{"journal.max_size", OPTION_INTEGER, AT(journal.max_size),
+	 "268435456", 1048576, 68719476736, NULL,
+	 "bytes of all records; the oldest go first"},
+	{"journal.record_days", OPTION_INTEGER, AT(journal.record_days), "14",
+	 1, 3650, NULL, "days that a record is kept"},
+	{"journal.shadow_days", OPTION_INTEGER, AT(journal.shadow_days), "90",
+	 1, 3650, NULL, "days that counts for mailseal shadow are kept"},
+	{"journal.hash_local_parts", OPTION_BOOLEAN,
+	 AT(journal.hash_local_parts), "false", 0, 0, NULL,
+	 "keep digests in place of the local-parts of addresses"},
 
 	{"submission.sender_table", OPTION_PATH, AT(submission.sender_table),
 	 "\"\"", 0, 0, NULL,
@@ -333,12 +354,15 @@ static const char *words_text(struct arena *a, const char *const *words)
 	struct strbuf b;
 
 	strbuf_init(&b, a, 1024);
-	for (size_t i = 0; words[i] != NULL; i++)
+	for (size_t i = 0; words[i] != NULL; i++) {
+		if (words[i][0] == '\0') /* no word for this number */
+			continue;
 		strbuf_printf(&b, "%s\"%s\"",
 			      i == 0		     ? ""
 			      : words[i + 1] != NULL ? ", "
 						     : " or ",
 			      words[i]);
+	}
 	return strbuf_cstr(&b);
 }
 
@@ -368,11 +392,24 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 		       "\"@example.com\" ]";
 	case OPTION_NAMES:
 		return "a list of strings: [ \"...\", \"...\" ]";
+	case OPTION_WORD_NAME:
+		return "a word of letters, digits, \"-\", \"_\" and \".\"";
+	case OPTION_TEXT:
+		return "up to 5 lines of at most 200 printable ASCII "
+		       "characters without \"%\", in double quotes; of "
+		       "{...} only {domain}, {rule} and {queue_id}";
+	case OPTION_DOMAIN_PATTERNS:
+		return "a list of domains: [ \"example.com\", "
+		       "\".example.com\" ]";
+	case OPTION_ADDRESS_PATTERNS:
+		return "a list of addresses: [ \"user@example.com\", "
+		       "\"@example.com\", \"@.example.com\", \"<>\" ]";
 	case OPTION_DEMANDS:
 	case OPTION_CERTIFICATES:
 	case OPTION_PEERS:
 	case OPTION_BULK:
 	case OPTION_CREDENTIALS:
+	case OPTION_RULES:
 		return config_members(o->type)->wants;
 	case OPTION_MODE:
 		return "octal digits in double quotes, like \"0660\"";
@@ -415,6 +452,8 @@ static const char *type_name(enum option_type type)
 	case OPTION_ADDRESS:
 	case OPTION_NAME:
 	case OPTION_TIME:
+	case OPTION_WORD_NAME:
+	case OPTION_TEXT:
 		return "string";
 	case OPTION_INTEGER:
 		return "integer";
@@ -435,6 +474,9 @@ static const char *type_name(enum option_type type)
 	case OPTION_PEERS:
 	case OPTION_BULK:
 	case OPTION_CREDENTIALS:
+	case OPTION_DOMAIN_PATTERNS:
+	case OPTION_ADDRESS_PATTERNS:
+	case OPTION_RULES:
 		return "list";
 	}
 	return "unknown";

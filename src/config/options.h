@@ -19,6 +19,9 @@ enum option_type {
 	OPTION_REPLY,  /* text of an SMTP reply, or "" */
 	OPTION_ADDRESS, /* "user@domain", local-part in lower case */
 	OPTION_NAME,	/* a string that is not empty */
+	OPTION_WORD_NAME, /* letters, digits, "-", "_", "." */
+	OPTION_TEXT,	/* as OPTION_REPLY, of up to 5 lines, with the fields
+			 * of reply_fill() */
 	/* int64_t */
 	OPTION_INTEGER, /* min to max */
 	OPTION_BOOLEAN, /* 0 or 1 */
@@ -31,6 +34,8 @@ enum option_type {
 	OPTION_SERVERS,	  /* struct string_list, "addr" or "addr@port" */
 	OPTION_ADDRESSES, /* struct string_list, "user@domain" or "@domain" */
 	OPTION_NAMES,	  /* struct string_list, of OPTION_NAME */
+	OPTION_DOMAIN_PATTERNS,	 /* "example.com", ".example.com" (below) */
+	OPTION_ADDRESS_PATTERNS, /* "a@b", "@b", "@.b" or "<>" */
 	OPTION_NETS,	  /* struct ip_nets */
 	OPTION_LISTENERS, /* listeners and nlisteners */
 	OPTION_SIGNING,	  /* outbound.domains and outbound.ndomains */
@@ -40,6 +45,7 @@ enum option_type {
 	OPTION_PEERS,
 	OPTION_BULK,
 	OPTION_CREDENTIALS,
+	OPTION_RULES,
 };
 
 struct config_option {

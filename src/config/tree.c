@@ -37,6 +37,8 @@ static bool read_file(struct loader *l, const char *path, struct strbuf *b)
 		strbuf_add(b, (struct slice){chunk, (size_t)n});
 	if (what == NULL && n < 0)
 		what = strerror(errno);
+	if (what == NULL && l->digest != NULL)
+		crypto_hash_add(l->digest, strbuf_slice(b));
 	if (what == NULL && b->overflow)
 		what = "is too large";
 	if (fd >= 0)

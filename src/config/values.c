@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "mail/domain.h"
+#include "mail/reply.h"
 
 static bool is_mode(const char *text)
 {
@@ -95,6 +96,35 @@ static const char *address_value(struct loader *l, const char *text, bool whole)
 			    domain);
 }
 
+/* "example.com" or ".example.com"; or NULL. */
+static const char *domain_pattern(struct loader *l, const char *text)
+{
+	const char *dot = text[0] == '.' ? "." : "";
+	const char *v = domain_canon(l->arena, slice_of(text + strlen(dot)));
+
+	return v != NULL ? arena_printf(l->arena, "%s%s", dot, v) : NULL;
+}
+
+static const char *address_pattern(struct loader *l, const char *text)
+{
+	const char *domain;
+
+	if (strcmp(text, "<>") == 0)
+		return "<>";
+	if (strncmp(text, "@.", 2) != 0)
+		return address_value(l, text, true);
+	domain = domain_pattern(l, text + 1);
+	return domain != NULL ? arena_printf(l->arena, "@%s", domain) : NULL;
+}
+
+static bool is_word_name(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_isalnum(s.p[i]) && strchr("-_.", s.p[i]) == NULL)
+			return false;
+	return s.n > 0 && s.n <= 64;
+}
+
 /* The value of a string option in its final form, or NULL. */
 static const char *string_value(struct loader *l, const struct config_option *o,
 				const char *text)
@@ -103,6 +133,10 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 
 	if (o->type == OPTION_ADDRESS || o->type == OPTION_ADDRESSES)
 		return address_value(l, text, o->type == OPTION_ADDRESSES);
+	if (o->type == OPTION_DOMAIN_PATTERNS)
+		return domain_pattern(l, text);
+	if (o->type == OPTION_ADDRESS_PATTERNS)
+		return address_pattern(l, text);
 
 	if (o->type == OPTION_DOMAIN || o->type == OPTION_DOMAINS)
 		return o->type == OPTION_DOMAIN && o->min == 0 &&
@@ -117,6 +151,10 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 		good = is_mode(text);
 	else if (o->type == OPTION_REPLY)
 		good = is_reply(slice_of(text));
+	else if (o->type == OPTION_WORD_NAME)
+		good = is_word_name(slice_of(text));
+	else if (o->type == OPTION_TEXT)
+		good = reply_template_ok(text);
 	else if (o->type == OPTION_NAME || o->type == OPTION_NAMES)
 		good = text[0] != '\0';
 	else if (o->type == OPTION_SERVERS)
@@ -168,7 +206,7 @@ int config_word_index(const struct config_node *s, const char *const *words)
 	if (s->type != CONFIG_NODE_STRING)
 		return -1;
 	for (int i = 0; words[i] != NULL; i++)
-		if (strcmp(s->text, words[i]) == 0)
+		if (words[i][0] != '\0' && strcmp(s->text, words[i]) == 0)
 			return i;
 	return -1;
 }
@@ -279,6 +317,8 @@ void config_read_into(struct loader *l, const struct config_node *s,
 	case OPTION_REPLY:
 	case OPTION_ADDRESS:
 	case OPTION_NAME:
+	case OPTION_WORD_NAME:
+	case OPTION_TEXT:
 		read_string(l, s, o, at);
 		break;
 	case OPTION_INTEGER:
@@ -300,6 +340,8 @@ void config_read_into(struct loader *l, const struct config_node *s,
 	case OPTION_SERVERS:
 	case OPTION_ADDRESSES:
 	case OPTION_NAMES:
+	case OPTION_DOMAIN_PATTERNS:
+	case OPTION_ADDRESS_PATTERNS:
 		read_strings(l, s, o, at);
 		break;
 	case OPTION_NETS:
@@ -316,6 +358,7 @@ void config_read_into(struct loader *l, const struct config_node *s,
 	case OPTION_PEERS:
 	case OPTION_BULK:
 	case OPTION_CREDENTIALS:
+	case OPTION_RULES:
 		config_read_groups(l, s, o, at);
 		break;
 	}

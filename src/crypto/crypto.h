@@ -21,6 +21,10 @@ void crypto_hash_add(struct crypto_hash *h, struct slice s);
 void crypto_hash_end(struct crypto_hash *h, unsigned char out[SHA256_LEN]);
 void crypto_hash_free(struct crypto_hash *h);
 
+/* RFC 2104 with SHA-256; `key` of any length. */
+void crypto_hmac_sha256(struct slice key, struct slice text,
+			unsigned char out[SHA256_LEN]);
+
 /* ---- public keys ---- */
 struct crypto_pubkey; /* reference-counted */
 

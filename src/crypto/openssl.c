@@ -22,6 +22,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -68,6 +69,15 @@ void crypto_hash_free(struct crypto_hash *h)
 		return;
 	EVP_MD_CTX_free(h->ctx);
 	free(h);
+}
+
+void crypto_hmac_sha256(struct slice key, struct slice text,
+			unsigned char out[SHA256_LEN])
+{
+	if (key.n > INT_MAX ||
+	    HMAC(EVP_sha256(), key.p, (int)key.n,
+		 (const unsigned char *)text.p, text.n, out, NULL) == NULL)
+		abort();
 }
 
 /* ---- DER, as much as an RSA public key needs ---- */

@@ -38,6 +38,7 @@ struct dns_budget {
 	unsigned prefetches;
 	int64_t waited_ms;
 	struct memo *all;
+	struct memo *cut; /* answers that are no answers, to be told alone */
 	struct dns_hash_key key;
 	struct memo *chains[CHAINS];
 };
@@ -147,6 +148,10 @@ void dns_budget_free(struct dns_budget *b)
 		dns_answer_unref(m->answer);
 		free(m);
 	}
+	for (m = b->cut; m != NULL; m = next) {
+		next = m->next;
+		free(m); /* its answer is a constant */
+	}
 	free(b);
 }
 
@@ -156,10 +161,11 @@ static struct memo **chain_of(struct dns_budget *b,
 	return &b->chains[dns_hash(&b->key, q->name, q->type) % CHAINS];
 }
 
-static const struct dns_answer *recall(struct dns_budget *b,
+static const struct dns_answer *recall(const struct dns_budget *b,
 				       const struct dns_question *q)
 {
-	const struct memo *m = *chain_of(b, q);
+	const struct memo *m = b->chains[dns_hash(&b->key, q->name, q->type) %
+					 CHAINS];
 
 	while (m != NULL && !dns_question_eq(&m->q, q))
 		m = m->chain;
@@ -178,6 +184,52 @@ static void remember(struct dns_budget *b, const struct dns_question *q,
 	*chain = m;
 	m->next = b->all;
 	b->all = m;
+}
+
+static void note_cut(struct dns_budget *b, const struct dns_question *q,
+		     const struct dns_answer *answer)
+{
+	struct memo *m = mem_alloc(sizeof(*m));
+
+	m->q = *q;
+	m->answer = answer;
+	m->next = b->cut;
+	b->cut = m;
+}
+
+static size_t record(struct arena *a, const struct memo *m,
+		     struct dns_recorded *v, size_t n)
+{
+	v[n] = (struct dns_recorded){
+		.name = arena_strdup(a, m->q.name),
+		.type = m->q.type,
+		.answer = *m->answer,
+	};
+	return n + 1;
+}
+
+/* Is it later in the list, which has the last one first? */
+static bool is_superseded(const struct dns_budget *b, const struct memo *m)
+{
+	for (const struct memo *x = b->cut; x != m; x = x->next)
+		if (dns_question_eq(&x->q, &m->q))
+			return true;
+	return recall(b, &m->q) != NULL;
+}
+
+size_t dns_budget_record(const struct dns_budget *b, struct arena *a,
+			 struct dns_recorded **ret)
+{
+	struct dns_recorded *v = arena_array(a, b->queries, sizeof(*v));
+	size_t n = 0;
+
+	for (const struct memo *m = b->all; m != NULL; m = m->next)
+		n = record(a, m, v, n);
+	for (const struct memo *m = b->cut; m != NULL; m = m->next)
+		if (!is_superseded(b, m))
+			n = record(a, m, v, n);
+	*ret = v;
+	return n;
 }
 
 static const struct dns_answer *
@@ -291,6 +343,8 @@ const struct dns_answer *dns_ask_within(struct dns_budget *b, const char *name,
 	 * could cut short the question for another's policy. */
 	if (!is_cut_short(a))
 		remember(b, &q, a);
+	else
+		note_cut(b, &q, a);
 	return a;
 }
 

@@ -145,6 +145,21 @@ void dns_prefetch(struct dns_budget *b, const char *name, enum dns_type type);
  */
 void dns_budget_hold(struct dns_budget *b, unsigned queries, unsigned ms);
 
+/* A question and what it was answered. */
+struct dns_recorded {
+	const char *name;
+	enum dns_type type;
+	struct dns_answer answer;
+};
+
+/* What was asked and answered, in no order; of a question that was cut short
+ * and asked again, the later answer.  Valid as long as the budget. */
+size_t dns_budget_record(const struct dns_budget *b, struct arena *a,
+			 struct dns_recorded **ret);
+/* A resolver that answers from a record alone: a question that is not in it is
+ * a temporary failure.  Everything is copied, but reasons. */
+struct dns *dns_new_recorded(const struct dns_recorded *v, size_t n);
+
 /* Distinct questions so far, for logs and tests. */
 unsigned dns_budget_queries(const struct dns_budget *b);
 /* Milliseconds that may still be spent, without what is kept, and that were

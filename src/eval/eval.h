@@ -10,6 +10,7 @@
 #include "mail/reply.h"
 #include "eval/facts.h"
 #include "eval/results.h"
+#include "eval/rules.h"
 
 /* What does not change from message to message; filled by cmd/ or milter/. */
 struct eval_env {
@@ -46,6 +47,13 @@ void evaluation_body(struct evaluation *e, struct slice bytes);
  * env->dns_wait_ms.  The results live in the arena, but not longer than the
  * evaluation. */
 void evaluation_end(struct evaluation *e, int64_t now, struct results *ret);
+/* The DNS answers that it got: dns_budget_record(). */
+size_t evaluation_dns(const struct evaluation *e, struct arena *a,
+		      struct dns_recorded **ret);
+/* What can be said of a message that was not examined: temperror, with the
+ * reason (a constant), for every method. */
+void evaluation_unexamined(struct arena *a, const char *reason,
+			   struct results *ret);
 void evaluation_free(struct evaluation *e); /* NULL is allowed */
 
 /* ---- policy.c: pure ---- */
@@ -67,6 +75,7 @@ enum verdict_action {
 	VERDICT_ACCEPT,
 	VERDICT_TEMPFAIL,
 	VERDICT_REJECT,
+	VERDICT_DISCARD, /* by a rule that says so */
 };
 
 struct verdict {
@@ -78,8 +87,10 @@ struct verdict {
 			   * NULL when it is not */
 	enum dmarc_policy disposition; /* applied: none while monitoring */
 	enum dmarc_policy would_be;    /* what is asked for, after t=y */
-	const char *rule; /* constant: what chose the disposition; NULL when
-			   * nothing was asked for */
+	const char *rule; /* what chose the disposition; NULL when nothing was
+			   * asked for */
+	struct rule_outcome rules; /* the local rules that matched */
+	const char *label;	   /* of X-Mailseal-Rule, or NULL */
 	const struct awareness_marks *marks; /* for readers, or NULL */
 };
 
@@ -101,6 +112,16 @@ struct policy_options {
  */
 void policy_decide(struct arena *a, const struct policy_options *o,
 		   const struct results *r, struct verdict *ret);
+/*
+ * What the local rule of v->rules does, after policy_decide(); nothing without
+ * one.  It decides in place of DMARC: also against p=reject.  `queue_id`: for
+ * the text of a reply.
+ */
+void policy_apply_rule(struct arena *a, const struct policy_options *o,
+		       const struct results *r, struct slice queue_id,
+		       struct verdict *v);
+/* Does the rule that decided set this aside? */
+bool policy_skips(const struct verdict *v, enum rule_skip what);
 /* Why mail from this client was or will be judged elsewhere: a constant, or
  * NULL for a client of the outside. */
 const char *policy_exempt(const struct eval_env *env,
@@ -206,6 +227,7 @@ enum own_name {
 	OWN_EXTERNAL,	/* X-Mailseal-External, always */
 	OWN_WARNING,	/* X-Mailseal-Warning, always */
 	OWN_PREFLIGHT,	/* X-Mailseal-Preflight, always */
+	OWN_RULE,	/* X-Mailseal-Rule, always */
 	OWN_NAMES,
 };
 
@@ -234,9 +256,10 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 		   const struct envelope_facts *envelope,
 		   const struct results *r, const struct verdict *v,
 		   struct edits *ret);
-/* Forged own fields out and the signatures in, the first key topmost. */
+/* Forged own fields out and the signatures in, the first key topmost; below
+ * them X-Mailseal-Rule unless `label` is NULL. */
 void stamp_outbound(struct arena *a, const struct own_fields *own,
-		    const struct slice *signatures, size_t n,
+		    const struct slice *signatures, size_t n, const char *label,
 		    struct edits *ret);
 /* One more field at the top, unsigned: X-Mailseal-Preflight.  `value`: folds as
  * LF. */

@@ -190,6 +190,32 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 	ret->dns_ms = dns_budget_waited_ms(e->budget);
 }
 
+void evaluation_unexamined(struct arena *a, const char *reason,
+			   struct results *ret)
+{
+	*ret = (struct results){0};
+	ret->spf_mailfrom = (struct spf_result){
+		.checked = true,
+		.identity = SPF_IDENTITY_MAILFROM,
+		.status = SPF_STATUS_TEMPERROR,
+		.reason = reason,
+	};
+	ret->spf_helo.reason = reason;
+	ret->dkim.n = 1;
+	ret->dkim.v = arena_alloc(a, sizeof(*ret->dkim.v));
+	ret->dkim.v->status = DKIM_STATUS_TEMPERROR;
+	ret->dkim.v->reason = reason;
+	ret->dmarc.status = DMARC_STATUS_TEMPERROR;
+	ret->dmarc.reason = reason;
+	ret->dmarc_explanation = reason;
+}
+
+size_t evaluation_dns(const struct evaluation *e, struct arena *a,
+		      struct dns_recorded **ret)
+{
+	return dns_budget_record(e->budget, a, ret);
+}
+
 void evaluation_free(struct evaluation *e)
 {
 	if (e == NULL)

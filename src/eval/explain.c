@@ -2,6 +2,7 @@
  * explain: the same results for people (one log line) and for programs
  * (JSON).  Wire text is escaped here, once.
  */
+#include "base/json.h"
 #include "eval/eval.h"
 
 #define LOG_TEXT_MAX   128 /* bytes of one wire text in a log line */
@@ -81,7 +82,8 @@ const char *explain_dkim(struct arena *a, const struct dkim_results *d)
 }
 
 /* What was done, by which rule, and what had been asked for. */
-static void add_disposition(struct strbuf *b, const struct verdict *v)
+static void add_disposition(struct strbuf *b, const struct verdict *v,
+			    const char *rules)
 {
 	strbuf_printf(b, " disposition=%s", dmarc_policy_name(v->disposition));
 	if (v->rule != NULL)
@@ -89,6 +91,7 @@ static void add_disposition(struct strbuf *b, const struct verdict *v)
 	if (v->would_be > DMARC_P_NONE)
 		strbuf_printf(b, " would_be=%s",
 			      dmarc_policy_name(v->would_be));
+	strbuf_adds(b, rules);
 }
 
 const char *explain_inbound(struct arena *a, const struct client_facts *client,
@@ -114,91 +117,63 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 	add_iprev(&b, &r->iprev);
 	strbuf_printf(&b, " %s arc=none dmarc=%s", explain_dkim(a, &r->dkim),
 		      dmarc_status_name(r->dmarc.status));
-	add_disposition(&b, v);
+	add_disposition(&b, v, rules_text(a, &v->rules));
 	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
 		      r->dmarc_explanation);
 	return strbuf_cstr(&b);
-}
-
-/* A JSON string; bytes that are no printable ASCII become \u00NN. */
-static void json_string(struct strbuf *b, struct slice s)
-{
-	strbuf_addc(b, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '"' || c == '\\')
-			strbuf_printf(b, "\\%c", c);
-		else if (c >= 0x20 && c < 0x7f)
-			strbuf_addc(b, (char)c);
-		else
-			strbuf_printf(b, "\\u%04x", c);
-	}
-	strbuf_addc(b, '"');
-}
-
-static void json_member(struct strbuf *b, const char *name, struct slice value,
-			bool present)
-{
-	if (b->n > 0 && b->p[b->n - 1] != '{')
-		strbuf_adds(b, ", ");
-	strbuf_printf(b, "\"%s\": ", name);
-	if (present)
-		json_string(b, value);
-	else
-		strbuf_adds(b, "null");
-}
-
-static void json_text(struct strbuf *b, const char *name, const char *value)
-{
-	json_member(b, name, slice_of(value), value != NULL);
 }
 
 /* The explanation with whose words it is: it is the sender's text. */
 static void json_spf(struct strbuf *b, const char *name,
 		     const struct spf_result *s)
 {
-	strbuf_printf(b, "\"%s\": {", name);
+	json_name(b, name);
+	strbuf_adds(b, "{");
 	json_text(b, "result",
 		  s->checked ? spf_status_name(s->status) : "skipped");
 	json_text(b, "domain", s->domain);
 	json_text(b, "reason", s->reason);
 	json_text(b, "mechanism", s->mechanism);
 	json_text(b, "explanation", spf_explanation(b->arena, s));
-	strbuf_adds(b, "}, ");
+	strbuf_adds(b, "}");
 }
 
 static void json_iprev(struct strbuf *b, const struct iprev_result *i)
 {
 	if (!i->checked)
 		return;
-	strbuf_adds(b, "\"iprev\": {");
+	json_name(b, "iprev");
+	strbuf_adds(b, "{");
 	json_text(b, "result", iprev_status_name(i->status));
 	json_text(b, "name", i->name);
 	json_text(b, "reason", i->reason);
-	strbuf_adds(b, "}, ");
+	strbuf_adds(b, "}");
 }
 
 static void json_dkim(struct strbuf *b, const struct dkim_results *d)
 {
-	strbuf_adds(b, "\"dkim\": [");
+	json_name(b, "dkim");
+	strbuf_adds(b, "[");
 	for (size_t i = 0; i < d->n; i++) {
 		const struct dkim_result *r = &d->v[i];
-		strbuf_adds(b, i > 0 ? ", {" : "{");
+		json_next(b);
+		strbuf_adds(b, "{");
 		json_text(b, "result", dkim_status_name(r->status));
 		json_text(b, "domain", r->domain);
 		json_text(b, "selector", r->selector);
-		json_member(b, "algorithm", r->algorithm, true);
+		json_slice(b, "algorithm", r->algorithm, true);
 		json_text(b, "reason", r->reason);
 		strbuf_adds(b, "}");
 	}
-	strbuf_adds(b, "], ");
+	strbuf_adds(b, "]");
 }
 
 static void json_dmarc(struct strbuf *b, const struct results *r)
 {
 	const struct dmarc_result *d = &r->dmarc;
 
-	strbuf_adds(b, "\"dmarc\": {");
+	json_name(b, "dmarc");
+	strbuf_adds(b, "{");
 	json_text(b, "result", dmarc_status_name(d->status));
 	json_text(b, "domain", d->author_domain);
 	json_text(b, "policy_domain", d->policy_domain);
@@ -208,7 +183,7 @@ static void json_dmarc(struct strbuf *b, const struct results *r)
 	json_text(b, "reason", d->reason);
 	json_text(b, "explanation", r->dmarc_explanation);
 	json_text(b, "second_opinion", r->second_opinion);
-	strbuf_adds(b, "}, ");
+	strbuf_adds(b, "}");
 }
 
 const char *explain_json(struct arena *a, const struct results *r,
@@ -223,8 +198,7 @@ const char *explain_json(struct arena *a, const struct results *r,
 	json_iprev(&b, &r->iprev);
 	json_dkim(&b, &r->dkim);
 	json_dmarc(&b, r);
-	strbuf_adds(&b, "\"authres\": ");
-	json_string(&b, authres);
+	json_slice(&b, "authres", authres, true);
 	strbuf_adds(&b, "}");
 	return strbuf_cstr(&b);
 }

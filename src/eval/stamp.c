@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "mail/authres.h"
 
 static const char *const own_names[OWN_NAMES] = {
@@ -20,6 +21,7 @@ static const char *const own_names[OWN_NAMES] = {
 	[OWN_EXTERNAL] = "X-Mailseal-External",
 	[OWN_WARNING] = "X-Mailseal-Warning",
 	[OWN_PREFLIGHT] = "X-Mailseal-Preflight",
+	[OWN_RULE] = "X-Mailseal-Rule",
 };
 
 /* Bytes of b= shown; RFC 6008 4: at least 8, more until unique. */
@@ -125,11 +127,14 @@ static const char *dmarc_comment(struct arena *a, const struct results *r,
 	const struct dmarc_result *d = &r->dmarc;
 	struct strbuf b;
 
-	if (d->policy_domain == NULL && v->disposition <= DMARC_P_NONE)
+	if (d->policy_domain == NULL && v->disposition <= DMARC_P_NONE &&
+	    v->rules.rule == NULL)
 		return NULL;
 	if (d->policy_domain == NULL)
-		return arena_printf(a, "dis=%s",
-				    dmarc_policy_name(v->disposition));
+		return arena_printf(
+			a, "dis=%s%s%s", dmarc_policy_name(v->disposition),
+			v->rules.rule != NULL ? " rule=" : "",
+			v->rules.rule != NULL ? v->rules.rule->name : "");
 	strbuf_init(&b, a, 256);
 	strbuf_printf(&b, "p=%s", dmarc_policy_name(d->record.p));
 	if (d->record.sp != DMARC_P_UNSET)
@@ -139,6 +144,8 @@ static const char *dmarc_comment(struct arena *a, const struct results *r,
 	if (d->record.testing)
 		strbuf_adds(&b, " t=y");
 	strbuf_printf(&b, " dis=%s", dmarc_policy_name(v->disposition));
+	if (v->rules.rule != NULL)
+		strbuf_printf(&b, " rule=%s", v->rules.rule->name);
 	/* an unknown alignment is neither (RFC 9989 5.3.6) */
 	if (d->status != DMARC_STATUS_TEMPERROR)
 		add_aligned(&b, r);
@@ -239,10 +246,14 @@ static void remove_own(struct arena *a, const struct own_fields *own,
 	ret->v = arena_array(a, n, sizeof(*ret->v));
 	ret->n = 0;
 	for (size_t i = 0; i < OWN_NAMES; i++)
-		for (size_t j = own->of[i].n; j > 0; j--)
+		for (size_t j = own->of[i].n; j > 0; j--) {
+			/* else a field of others goes */
+			CHECK(j == 1 || own->of[i].index[j - 1] >
+						own->of[i].index[j - 2]);
 			ret->v[ret->n++] = (struct edit){
 				EDIT_DELETE, own->of[i].index[j - 1],
 				own_names[i], NULL};
+		}
 }
 
 static void insert(struct arena *a, struct edits *e, const char *name,
@@ -280,7 +291,7 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 	/* The last one in is the topmost. */
 	const struct spf_result *spf[] = {&r->spf_helo, &r->spf_mailfrom};
 
-	remove_own(a, own, AWARENESS_SUBJECTS_MAX + 6, ret);
+	remove_own(a, own, AWARENESS_SUBJECTS_MAX + 7, ret);
 	if (v->marks != NULL)
 		mark(a, ret, v->marks);
 	for (size_t i = 0; i < 2 && env->received_spf; i++)
@@ -288,6 +299,8 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 			insert(a, ret, "Received-SPF",
 			       stamp_received_spf(a, env->authserv_id, client,
 						  envelope, spf[i]));
+	if (v->label != NULL)
+		insert(a, ret, own_names[OWN_RULE], slice_of(v->label));
 	if (v->tag)
 		insert(a, ret, own_names[OWN_QUARANTINE], slice_of(v->mark));
 	insert(a, ret, own_names[OWN_AUTHRES],
@@ -295,9 +308,12 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 }
 
 void stamp_outbound(struct arena *a, const struct own_fields *own,
-		    const struct slice *signatures, size_t n, struct edits *ret)
+		    const struct slice *signatures, size_t n, const char *label,
+		    struct edits *ret)
 {
-	remove_own(a, own, n, ret);
+	remove_own(a, own, n + 1, ret);
+	if (label != NULL)
+		insert(a, ret, own_names[OWN_RULE], slice_of(label));
 	for (size_t i = n; i > 0; i--)
 		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
 }

@@ -193,18 +193,32 @@ static bool check_tls(struct arena *a, const struct credential *k,
 			       ret);
 }
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+	return b > 0 && (a == 0 || b < a) ? b : a;
+}
+
+/* Of one message, or 0: one that alone is over a limit will never be within. */
+static int64_t most_recipients(const struct credential *k)
+{
+	return smaller(smaller(k->recipients, k->limits.recipients_per_hour),
+		       k->limits.recipients_per_day);
+}
+
 static bool check_recipients(struct arena *a, const struct credential *k,
 			     const struct gate_facts *f, const char *coaching,
 			     struct gate_fault *ret)
 {
-	if (k->recipients == 0 || f->nrcpts <= (size_t)k->recipients)
+	int64_t most = most_recipients(k);
+
+	if (most == 0 || f->nrcpts <= (size_t)most)
 		return true;
 	return refuse(a, ret, arena_printf(a, "%zu recipients", f->nrcpts),
 		      "550", "5.5.3",
 		      arena_printf(a,
 				   "%zu recipients, %s may have %" PRId64
 				   " in one message",
-				   f->nrcpts, who(a, f), k->recipients),
+				   f->nrcpts, who(a, f), most),
 		      coaching);
 }
 

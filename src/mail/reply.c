@@ -52,3 +52,81 @@ const char *reply_text(struct arena *a, const char *what, const char *coaching)
 
 	return slice_cstr(a, slice_first(slice_of(text), SMTP_REPLY_MAX));
 }
+
+/* ---- templates ---- */
+
+static const char *const field_names[] = {"{domain}", "{rule}", "{queue_id}"};
+
+static bool is_line(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '%')
+			return false;
+	return s.n > 0 && s.n <= REPLY_LINE_MAX;
+}
+
+/* The field that `s` begins with, or -1. */
+static int field_at(struct slice s)
+{
+	for (int i = 0; i < 3; i++)
+		if (slice_starts(s, field_names[i]))
+			return i;
+	return -1;
+}
+
+bool reply_template_ok(const char *text)
+{
+	struct slice rest = slice_of(text);
+	unsigned lines = 0;
+
+	for (size_t i = 0; i < rest.n; i++)
+		if (rest.p[i] == '{' && field_at(slice_from(rest, i)) < 0)
+			return false;
+	while (rest.p != NULL) {
+		if (!is_line(slice_cut(&rest, '\n')))
+			return false;
+		lines++;
+	}
+	return lines <= REPLY_LINES_MAX;
+}
+
+static struct slice field_value(const struct reply_fields *f, int i)
+{
+	if (i == 0)
+		return slice_of(f->domain != NULL ? f->domain : "unknown");
+	if (i == 1)
+		return slice_of(f->rule);
+	return reply_is_plain(f->queue_id) ? f->queue_id : SLICE("unknown");
+}
+
+static void fill_line(struct strbuf *b, struct slice line,
+		      const struct reply_fields *f)
+{
+	while (line.n > 0) {
+		int i = field_at(line);
+		struct slice part =
+			i < 0 ? slice_first(line, 1) : field_value(f, i);
+
+		strbuf_add(b, slice_first(part, SHOWN_MAX));
+		line = slice_from(line, i < 0 ? 1 : strlen(field_names[i]));
+	}
+}
+
+const char *reply_fill(struct arena *a, const char *text,
+		       const struct reply_fields *f)
+{
+	struct slice rest = slice_of(text);
+	struct strbuf all;
+
+	strbuf_init(&all, a, REPLY_LINES_MAX * (SMTP_REPLY_MAX + 1));
+	while (rest.p != NULL) {
+		struct strbuf b;
+
+		strbuf_init(&b, a, 8192);
+		fill_line(&b, slice_cut(&rest, '\n'), f);
+		if (all.n > 0)
+			strbuf_addc(&all, '\n');
+		strbuf_add(&all, slice_first(strbuf_slice(&b), SMTP_REPLY_MAX));
+	}
+	return strbuf_cstr(&all);
+}

@@ -26,6 +26,24 @@ const char *reply_address(struct arena *a, struct slice local,
 /* "login bob", "login <a=b>", or "this login" when its name may not stand in a
  * reply. */
 const char *reply_login(struct arena *a, struct slice login);
+#define REPLY_LINES_MAX 5
+#define REPLY_LINE_MAX	200 /* bytes of a line of a template */
+
+/* What the fields {domain}, {rule} and {queue_id} of a template stand for. */
+struct reply_fields {
+	const char *domain; /* canonical, or NULL */
+	const char *rule;
+	struct slice queue_id;
+};
+
+/* Lines (LF between them) of printable ASCII without "%", and of "{...}" only
+ * those fields? */
+bool reply_template_ok(const char *text);
+/* The text of a reply, lines with LF between them; each is cut to
+ * SMTP_REPLY_MAX. */
+const char *reply_fill(struct arena *a, const char *text,
+		       const struct reply_fields *f);
+
 /* "WHAT. COACHING", cut to SMTP_REPLY_MAX; `coaching` of the administrator may
  * be "". */
 const char *reply_text(struct arena *a, const char *what, const char *coaching);

@@ -144,6 +144,15 @@ static bool load_awareness(struct app *app, struct strbuf *errors)
 	return app->awareness != NULL;
 }
 
+static bool load_rules(struct app *app, struct strbuf *errors,
+		       struct strbuf *warnings)
+{
+	const struct config *c = app->config;
+
+	app->rules = (struct rules){c->rules.n, c->rules.v, c->secret};
+	return rules_check(&app->rules, errors, warnings);
+}
+
 static void fill_env(struct eval_env *e, const struct config *c)
 {
 	const char **ids =
@@ -187,7 +196,8 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
-	if (!load_suffixes(app, errors) || !load_awareness(app, errors) ||
+	if (!load_rules(app, errors, warnings) || !load_suffixes(app, errors) ||
+	    !load_awareness(app, errors) ||
 	    !load_tables(app, errors, warnings) ||
 	    !load_keys(app, errors, warnings)) {
 		app_free(app);
@@ -254,6 +264,25 @@ static void start_meter(struct app *app, struct strbuf *warnings)
 		strbuf_printf(warnings, "%s\n", warning);
 }
 
+static void start_journal(struct app *app, struct strbuf *warnings)
+{
+	const struct config *c = app->config;
+	const struct journal_options o = {
+		.folder = c->state_directory,
+		.records = c->journal.records != 0,
+		.max_bytes = c->journal.max_size,
+		.record_days = c->journal.record_days,
+		.shadow_days = c->journal.shadow_days,
+	};
+	const char *warning = NULL;
+
+	if (c->state_directory[0] == '\0')
+		return;
+	app->journal = journal_new(c->arena, &o, &warning);
+	if (warning != NULL)
+		strbuf_printf(warnings, "%s\n", warning);
+}
+
 bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
 	       struct strbuf *warnings)
 {
@@ -271,6 +300,7 @@ bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
 	}
 	check_readable(c, warnings);
 	start_meter(app, warnings);
+	start_journal(app, warnings);
 	return true;
 }
 
@@ -286,6 +316,7 @@ void app_free(struct app *app)
 	tables_place_free(app->tables);
 	meter_free(app->meter);
 	preflight_tally_free(app->preflight);
+	journal_free(app->journal);
 	crypto_keycache_free(app->env.dkim.keycache);
 	free(app->tally);
 	free(app);

@@ -11,6 +11,7 @@
 #include "keys/keyring.h"
 #include "milter/preflight_tally.h"
 #include "milter/tables.h"
+#include "store/journal.h"
 #include "store/meter.h"
 
 /* The checks of the submission gate. */
@@ -38,6 +39,8 @@ struct app {
 	struct keyring *keyring;
 	struct tables_place *tables;
 	struct preflight_tally *preflight; /* counts of outbound messages */
+	struct rules rules;
+	struct journal *journal; /* NULL: none is kept */
 	struct meter *meter; /* of the limits; NULL: no credentials */
 	struct dmarc_psl *suffixes; /* NULL: nothing needs them */
 	struct awareness *awareness; /* NULL: readers are told nothing */
@@ -59,8 +62,8 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors);
 struct dns_options app_dns_options(const struct config *c);
 /* Starts the resolver and the meter (and their threads): after privileges were
- * dropped.  `on_wait`: as in struct dns_options, or NULL.  A meter that cannot
- * keep its counts is a line in `warnings`. */
+ * dropped.  `on_wait`: as in struct dns_options, or NULL.  What they
+ * cannot keep is a line in `warnings`. */
 bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
 	       struct strbuf *warnings);
 /* Reads the tables of the gate again.  False: one is wrong, the old ones stay;

@@ -1,6 +1,7 @@
 /*
  * Mail that arrives: evaluate, decide, stamp.
  */
+#include "base/check.h"
 #include "base/clock.h"
 #include "milter/session_state.h"
 
@@ -27,7 +28,7 @@ static void stamp(struct session *s, const struct results *r,
 		  const struct verdict *v, struct edits *ret)
 {
 	if (v->action == VERDICT_REJECT)
-		stamp_outbound(s->msg, &s->own, NULL, 0, ret);
+		stamp_outbound(s->msg, &s->own, NULL, 0, NULL, ret);
 	else
 		stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
 			      &s->envelope, r, v, ret);
@@ -42,6 +43,11 @@ static void ask(struct session *s, const struct results *r,
 
 	ret->action = v->action;
 	ret->reply = v->reply;
+	/* no message is refused without a reply, or by policy of an unknown */
+	CHECK(v->action == VERDICT_ACCEPT || v->action == VERDICT_DISCARD ||
+	      v->reply.text != NULL);
+	CHECK(r->dmarc.status != DMARC_STATUS_TEMPERROR ||
+	      v->would_be <= DMARC_P_NONE);
 	stamp(s, r, v, &ret->edits);
 	if (!v->hold)
 		return;
@@ -58,7 +64,8 @@ static void check_gate(struct session *s, const struct results *r,
 	s->gate = session_gatekeeper(s);
 	s->gate.facts.authors = &r->authors;
 	if (s->login.name.n == 0) {
-		gatekeeper_transport(&s->gate);
+		if (!policy_skips(v, RULE_SKIP_TLS))
+			gatekeeper_transport(&s->gate);
 		return;
 	}
 	gatekeeper_submission(&s->gate, clock_unix());
@@ -86,7 +93,7 @@ static void tell_readers(struct session *s, const struct results *r,
 			 struct verdict *v, struct awareness_marks *marks)
 {
 	if (s->app->awareness == NULL || !is_outside(s) ||
-	    v->action == VERDICT_REJECT)
+	    v->action == VERDICT_REJECT || policy_skips(v, RULE_SKIP_AWARENESS))
 		return;
 	awareness_decide(s->app->awareness, s->msg, &s->awareness, r, marks);
 	v->marks = marks;
@@ -125,6 +132,8 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 
 	evaluation_end(s->evaluation, now, &r);
 	policy_decide(s->msg, &o, &r, &v);
+	v.rules = session_rules(s, &r.authors, &r);
+	policy_apply_rule(s->msg, &o, &r, s->envelope.queue_id, &v);
 	check_gate(s, &r, &v);
 	if (s->gate.refused)
 		refuse(s, &v);
@@ -132,6 +141,12 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 	ask(s, &r, &v, ret);
 	app_count(s->app, r.dmarc.status, &v);
 	ret->log = session_log_line(s, explain(s, &r, &v));
+	session_remember(
+		s,
+		&(struct remembered){
+			now, &r.authors, &r, &v,
+			stamp_authres(s->msg, s->app->env.authserv_id, &r, &v)},
+		ret);
 	if (r.dmarc.difference != NULL)
 		ret->warn = session_log_line(
 			s, arena_printf(s->msg, "dmarc.discovery differs: %s",
@@ -140,4 +155,15 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 		ret->warn = session_log_line(
 			s, arena_printf(s->msg, "libopendmarc differs: %s",
 					r.second_opinion));
+}
+
+void inbound_unexamined(struct session *s, const char *reason,
+			struct session_outcome *ret)
+{
+	struct verdict v = {.action = VERDICT_ACCEPT};
+	struct results r;
+
+	evaluation_unexamined(s->msg, reason, &r);
+	stamp(s, &r, &v, &ret->edits);
+	app_count(s->app, r.dmarc.status, &v);
 }

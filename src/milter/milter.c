@@ -254,10 +254,27 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *bytes, size_t n)
 	return answer(c, SMFIP_NR_BODY);
 }
 
+/* The lines of the text, NULL after the last. */
+static void cut_lines(struct arena *a, const char *text,
+		      char *ret[REPLY_LINES_MAX + 1])
+{
+	struct slice rest = slice_of(text);
+
+	for (size_t i = 0; i < REPLY_LINES_MAX && rest.p != NULL; i++)
+		ret[i] = slice_cstr(a, slice_cut(&rest, '\n'));
+}
+
 static bool set_reply(SMFICTX *ctx, const struct smtp_reply *r)
 {
-	return smfi_setreply(ctx, unconst(r->code), unconst(r->enhanced),
-			     unconst(r->text)) == MI_SUCCESS;
+	char *l[REPLY_LINES_MAX + 1] = {NULL};
+	struct arena *a = arena_new();
+	bool ok;
+
+	cut_lines(a, r->text, l);
+	ok = smfi_setmlreply(ctx, r->code, r->enhanced, l[0], l[1], l[2], l[3],
+			     l[4], NULL) == MI_SUCCESS;
+	arena_free(a);
+	return ok;
 }
 
 static sfsistat tempfail(SMFICTX *ctx, const struct smtp_reply *r)
@@ -291,6 +308,8 @@ static sfsistat act(SMFICTX *ctx, const struct session_outcome *o)
 		if (set_reply(ctx, &o->reply))
 			return SMFIS_REJECT;
 		return on_refusal(ctx, "a reply", &o->edits);
+	case VERDICT_DISCARD:
+		return SMFIS_DISCARD;
 	case VERDICT_ACCEPT:
 		break;
 	}

@@ -1,6 +1,7 @@
 /*
  * Mail that leaves: the gate, then signatures.
  */
+#include "base/check.h"
 #include "base/clock.h"
 #include "milter/session_state.h"
 
@@ -82,6 +83,8 @@ static bool sign(struct session *s, struct slice *values, size_t *n)
 		return false;
 	}
 	*n = s->keys.n;
+	/* nobody gets a signature that the gate has refused */
+	CHECK(s->gate.unsigned_why == NULL);
 	return true;
 }
 
@@ -145,21 +148,50 @@ static bool within_limits(struct session *s)
 	return false;
 }
 
-void outbound_end(struct session *s, struct session_outcome *ret)
+/* What a local rule does; false when the message is not taken. */
+static bool apply_rule(struct session *s, struct verdict *v)
+{
+	const struct policy_options o = {
+		.quarantine = (enum dmarc_quarantine)
+				      s->app->config->dmarc.quarantine};
+
+	*v = (struct verdict){.action = VERDICT_ACCEPT};
+	v->rules = session_rules(s, &s->authors, NULL);
+	policy_apply_rule(s->msg, &o, NULL, s->envelope.queue_id, v);
+	return v->action == VERDICT_ACCEPT;
+}
+
+/* What a rule asks of the MTA. */
+static void obey(const struct verdict *v, struct session_outcome *ret)
+{
+	ret->action = v->action;
+	ret->reply = v->reply;
+	if (!v->hold)
+		return;
+	ret->hold = v->mark;
+	ret->unheld = ret->edits;
+}
+
+static void finish(struct session *s, struct verdict *v,
+		   struct session_outcome *ret)
 {
 	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
 	size_t n;
+	bool taken = apply_rule(s, v);
 	bool ok = sign(s, values, &n) ||
 		  s->app->config->on_signing_error == ON_ERROR_ACCEPT;
 
-	preflight_end(s, values, n);
-	if (ok && !within_limits(s))
+	if (taken)
+		preflight_end(s, values, n);
+	if (ok && taken && !within_limits(s))
 		n = 0;
-	stamp_outbound(s->msg, &s->own, values, n, &ret->edits);
+	stamp_outbound(s->msg, &s->own, values, n, v->label, &ret->edits);
 	if (s->preflight_field != NULL)
 		stamp_preflight(s->msg, s->preflight_field, &ret->edits);
 	ret->log = session_log_line(
-		s, explain_outbound(s, s->gate.refused ? 0 : n));
+		s, arena_printf(s->msg, "%s%s",
+				explain_outbound(s, s->gate.refused ? 0 : n),
+				rules_text(s->msg, &v->rules)));
 	if (s->keys.error != NULL)
 		ret->warn = session_log_line(s, s->keys.error);
 	else if (n > 0)
@@ -170,10 +202,20 @@ void outbound_end(struct session *s, struct session_outcome *ret)
 		refuse(s, ret);
 		return;
 	}
-	if (ok)
+	obey(v, ret);
+	if (ok || !taken)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
 	ret->reply = (struct smtp_reply){
 		"451", "4.7.1", "message could not be signed, try again later"};
 	ret->edits.n = 0;
+}
+
+void outbound_end(struct session *s, int64_t now, struct session_outcome *ret)
+{
+	struct verdict v;
+
+	finish(s, &v, ret);
+	session_remember(
+		s, &(struct remembered){now, &s->authors, NULL, &v, {0}}, ret);
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "gate/transport.h"
 
@@ -50,6 +51,10 @@ static void end_message(struct session *s)
 	s->trusted = false;
 	s->envelope = (struct envelope_facts){0};
 	s->header_ended = false;
+	s->failed = NULL;
+	s->size = 0;
+	s->nrcpts = 0;
+	s->rcpts = NULL;
 	s->unsigned_why = NULL;
 	s->must_sign = false;
 	s->login = (struct session_login){0};
@@ -126,6 +131,7 @@ static void begin_message(struct session *s)
 	end_message(s);
 	s->msg = arena_new();
 	s->tables = tables_get(s->app->tables);
+	s->recipients = rule_recipients_new(s->msg, &s->app->rules);
 	s->msg_client = s->client;
 	s->trusted = policy_trusted(&s->app->env, &s->msg_client);
 	s->started_ms = clock_mono_ms();
@@ -211,6 +217,8 @@ void session_rcpt(struct session *s, struct slice rcpt)
 
 	need_message(s);
 	s->envelope.nrcpts++;
+	rule_recipients_add(&s->app->rules, s->recipients, rcpt);
+	session_remember_rcpt(s, rcpt);
 	if (w != NULL && !s->awareness.untagged)
 		s->awareness.untagged = awareness_is_untagged(
 			w, slice_first(rcpt, PATH_MAX_BYTES));
@@ -227,13 +235,49 @@ static void note_subject(struct session *s, struct slice name,
 		f->subjects[f->nsubjects++] = slice_dup(s->msg, value);
 }
 
+/* At the end of each event, since the next one may come in another thread.
+ * After a fault of ours the message is no longer examined. */
+static void look_for_faults(struct session *s)
+{
+	size_t most = (size_t)s->app->config->limits.message_memory;
+
+	if (check_failed())
+		s->failed = "internal error";
+	else if (s->failed == NULL && arena_used(s->msg) > most)
+		s->failed = "message needs too much memory";
+}
+
 void session_header(struct session *s, struct slice name, struct slice value)
 {
 	need_message(s);
+	s->size += name.n + value.n + 3; /* ":" and CRLF */
+	if (!s->trusted) /* whatever fails, what is forged goes */
+		stamp_note(s->msg, &s->app->env, &s->own, name, value);
+	if (s->failed != NULL)
+		return;
 	field_list_add(s->msg, &s->fields, &s->app->limits, name, value);
 	note_subject(s, name, value);
-	if (!s->trusted)
-		stamp_note(s->msg, &s->app->env, &s->own, name, value);
+	look_for_faults(s);
+}
+
+struct rule_outcome session_rules(struct session *s,
+				  const struct addr_authors *authors,
+				  const struct results *results)
+{
+	const struct rule_facts f = {
+		.direction = results != NULL ? RULE_INBOUND : RULE_OUTBOUND,
+		.client = &s->msg_client,
+		.envelope = &s->envelope,
+		.recipients = s->recipients,
+		.fields = &s->fields,
+		.authors = authors,
+		.results = results,
+		.size = s->size,
+	};
+	struct rule_outcome o;
+
+	rules_run(s->msg, &s->app->rules, &f, &o);
+	return o;
 }
 
 struct gatekeeper session_gatekeeper(struct session *s)
@@ -271,6 +315,8 @@ void session_end_of_header(struct session *s)
 	s->direction = policy_direction(&o, &s->msg_client, &s->envelope,
 					field_count(&s->fields, "Received") > 0,
 					&s->why);
+	if (s->failed != NULL)
+		return;
 	switch (s->direction) {
 	case MAIL_INBOUND:
 		inbound_begin(s);
@@ -281,16 +327,21 @@ void session_end_of_header(struct session *s)
 	case MAIL_IGNORED:
 		break;
 	}
+	look_for_faults(s);
 }
 
 void session_body(struct session *s, struct slice bytes)
 {
 	session_end_of_header(s);
+	s->size += bytes.n;
+	if (s->failed != NULL)
+		return;
 	if (s->evaluation != NULL)
 		evaluation_body(s->evaluation, bytes);
 	else if (s->signer != NULL)
 		dkim_signer_body(s->signer, bytes);
 	preflight_body(s, bytes);
+	look_for_faults(s);
 }
 
 const char *session_log_line(struct session *s, const char *text)
@@ -330,6 +381,40 @@ static const char *explain_ignored(const struct session *s)
 	return strbuf_cstr(&b);
 }
 
+static void run(struct session *s, int64_t now, struct session_outcome *ret)
+{
+	switch (s->direction) {
+	case MAIL_INBOUND:
+		inbound_end(s, now, ret);
+		break;
+	case MAIL_OUTBOUND:
+		outbound_end(s, now, ret);
+		break;
+	case MAIL_IGNORED:
+		ret->log = session_log_line(s, explain_ignored(s));
+		break;
+	}
+}
+
+/* Of a message that we could not examine, what on_internal_error and
+ * on_signing_error say; nothing that was found about it counts. */
+static void give_up(struct session *s, struct session_outcome *ret)
+{
+	*ret = (struct session_outcome){0};
+	if (s->direction == MAIL_OUTBOUND)
+		s->must_sign = keyring_domains(s->app->keyring) > 0;
+	ret->action = session_on_error(s, &ret->reply);
+	ret->warn = session_log_line(
+		s, arena_printf(s->msg, "%s: %s", s->failed,
+				ret->action == VERDICT_TEMPFAIL
+					? "tempfailed"
+					: "accepted, not examined"));
+	if (ret->action == VERDICT_ACCEPT && s->direction == MAIL_INBOUND)
+		inbound_unexamined(s, s->failed, ret);
+	else if (ret->action == VERDICT_ACCEPT)
+		stamp_outbound(s->msg, &s->own, NULL, 0, NULL, &ret->edits);
+}
+
 void session_end_of_message(struct session *s, struct slice queue_id,
 			    int64_t now, struct session_outcome *ret)
 {
@@ -337,17 +422,11 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 	session_end_of_header(s);
 	if (queue_id.n > 0)
 		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
-	switch (s->direction) {
-	case MAIL_INBOUND:
-		inbound_end(s, now, ret);
-		break;
-	case MAIL_OUTBOUND:
-		outbound_end(s, ret);
-		break;
-	case MAIL_IGNORED:
-		ret->log = session_log_line(s, explain_ignored(s));
-		break;
-	}
+	if (s->failed == NULL)
+		run(s, now, ret);
+	look_for_faults(s);
+	if (s->failed != NULL)
+		give_up(s, ret);
 }
 
 void session_abort(struct session *s)

@@ -26,6 +26,11 @@ struct session {
 	struct awareness_facts awareness; /* noted as they come */
 	bool trusted; /* the client's fields in our name stay */
 	bool header_ended;
+	size_t size; /* bytes of header and body so far */
+	struct rule_recipients *recipients;
+	size_t nrcpts; /* of those that are kept */
+	struct slice *rcpts;
+	const char *failed; /* by a fault of ours: constant, or NULL */
 	enum mail_direction direction;
 	const char *why; /* rule that decided the direction */
 	struct gatekeeper gate;
@@ -46,16 +51,38 @@ struct session {
 const char *session_log_line(struct session *s, const char *text);
 /* " login=bob mechanism=PLAIN tls=none": of the connection, for that line. */
 void session_log_client(const struct session *s, struct strbuf *b);
+/* The local rules about this message: `results` NULL outbound. */
+struct rule_outcome session_rules(struct session *s,
+				  const struct addr_authors *authors,
+				  const struct results *results);
 /* What the gate is asked about. */
 struct gatekeeper session_gatekeeper(struct session *s);
+
+/* ---- remember.c ---- */
+/* What the journal is told of a message besides its outcome. */
+struct remembered {
+	int64_t now; /* seconds since 1970 */
+	const struct addr_authors *authors;
+	const struct results *results; /* NULL outbound */
+	const struct verdict *verdict;
+	struct slice authres; /* inbound */
+};
+
+void session_remember(struct session *s, const struct remembered *m,
+		      const struct session_outcome *o);
+void session_remember_rcpt(struct session *s, struct slice path);
 
 /* ---- inbound.c ---- */
 void inbound_begin(struct session *s); /* at end of header */
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret);
 
+/* The message is accepted, with results that say why it was not examined. */
+void inbound_unexamined(struct session *s, const char *reason,
+			struct session_outcome *ret);
+
 /* ---- outbound.c ---- */
 void outbound_begin(struct session *s);
-void outbound_end(struct session *s, struct session_outcome *ret);
+void outbound_end(struct session *s, int64_t now, struct session_outcome *ret);
 
 /* ---- preflight_run.c: outbound, when the gate lets it through ---- */
 void preflight_begin(struct session *s); /* when the keys are chosen */

@@ -37,6 +37,20 @@ static enum row_disposition disposition_of(const struct results *r,
 	return ROW_DISPOSITION_NONE;
 }
 
+/* A rule that accepts says why. */
+static enum row_override override_of(const struct verdict *v)
+{
+	/* In the order of enum rule_override. */
+	static const enum row_override of[] = {
+		ROW_OVERRIDE_LOCAL_POLICY, ROW_OVERRIDE_TRUSTED_FORWARDER,
+		ROW_OVERRIDE_MAILING_LIST, ROW_OVERRIDE_OTHER};
+	const struct rule *rule = v->rules.rule;
+
+	return rule != NULL && rule->action == RULE_ACCEPT
+		       ? of[rule->override]
+		       : ROW_OVERRIDE_LOCAL_POLICY;
+}
+
 /* AG-5: a reason when not aligned and applied differs from published. */
 static void add_override(const struct results *r, const struct verdict *v,
 			 struct row *ret)
@@ -49,7 +63,7 @@ static void add_override(const struct results *r, const struct verdict *v,
 		ret->override = ROW_OVERRIDE_TEST_MODE;
 		return;
 	}
-	ret->override = ROW_OVERRIDE_LOCAL_POLICY;
+	ret->override = override_of(v);
 	ret->override_comment = v->rule;
 }
 

@@ -55,7 +55,7 @@ struct row {
 	bool dkim_aligned; /* policy_evaluated/dkim, even when overridden */
 	bool spf_aligned;
 	enum row_override override;
-	const char *override_comment; /* constant, or NULL */
+	const char *override_comment; /* printable ASCII, or NULL */
 
 	/* identifiers */
 	const char *header_from;

@@ -28,7 +28,8 @@ lines are `key: value`, then `--- zone` and `--- message` sections.
 
 In from, change, append, prepend and with `escapes: yes` in the message, \\n,
 \\xNN and the like are read.  Each case runs through `mailseal verify --json`
-and through the daemon's socket, and both must say the same.
+and through the daemon's socket, and both must say the same.  What the daemon
+recorded of it is then evaluated once more, with the same result.
 """
 import functools
 import glob
@@ -230,8 +231,8 @@ def by_daemon(case, message, zone, ending):
     d = Daemon(zone=zone, authserv_id=OWN_ID,
                internal=case.one.get("internal", "").split(),
                trusted=case.one.get("trusted", "").split(),
-               extra="\n".join(case.many["config"]))
-    ending.append((case, d))
+               state=True, extra="\n".join(case.many["config"]))
+    ending.append((case, d, message))
     mta, *name = case.one.get("mta", "postfix").split()
     before = len(re.findall(rb"(?im)^authentication-results[ \t]*:",
                             message))
@@ -256,9 +257,9 @@ def by_daemon(case, message, zone, ending):
 
 def by_honor(case, message, zone, ending):
     """What is wrong with the answer where policies are honored, or None."""
-    d = Daemon(zone=zone, authserv_id=OWN_ID, internal=(),
+    d = Daemon(zone=zone, authserv_id=OWN_ID, internal=(), state=True,
                extra='dmarc = { disposition = "honor"; };\n')
-    ending.append((case, d))
+    ending.append((case, d, message))
     o = d.send(message, unescape(case.one["from"]) or "<>",
                client=case.one["client"], helo=case.one["helo"] or None)
     d.signal()
@@ -271,16 +272,22 @@ def by_honor(case, message, zone, ending):
 
 def end_all(t, ending):
     """Waits for the daemons; each must end orderly and without a word from a
-    sanitizer."""
-    bad = []
-    for case, d in ending:
+    sanitizer, and leave a record that tells the same."""
+    bad, different = [], []
+    for case, d, message in ending:
         status, log = d.stop()
         report = sanitizer_report(log)
         if status != 0 or report:
             bad.append(f"{case.name}: status {status} {report}")
+        status, out, err = mailseal("verify", "--recorded", "4TESTid", "-c",
+                                    d.config, stdin=message)
+        if status != 0:
+            different.append(f"{case.name}: status {status} {out} {err}")
         d.close()
     if ending:
         t.ok(not bad, "every daemon ended orderly", *bad)
+        t.ok(not different, f"{len(ending)} records tell the same once more",
+             *different[:5])
     ending.clear()
 
 

@@ -33,7 +33,7 @@ def quote(text):
 
 def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
                 listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
-                trusted=(), resolver=None, extra=""):
+                trusted=(), resolver=None, state="", extra=""):
     """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs;
     `resolver`: what stands in that group in place of the zone file."""
     if resolver is None:
@@ -43,6 +43,7 @@ def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
              'socket_mode = "0666";',
              f"authserv_id = {quote(authserv_id)};",
              'user = "";',
+             f"state_directory = {quote(state)};",
              'log = { target = "stderr"; };',
              f"resolver = {{ {resolver} }};",
              f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; "
@@ -68,6 +69,8 @@ class Daemon:
         os.chmod(self.dir, 0o755)
         self.socket_path = os.path.join(self.dir, "milter.sock")
         self.address = "unix:" + self.socket_path
+        if config.get("state") is True:  # its own folder
+            config["state"] = self.dir
         self.zone_file = self.write("zone", zone)
         self.config = self.write("mailseal.conf", config_text(
             self.socket_path, self.zone_file, **config))

@@ -148,7 +148,6 @@ class Gate:
                 *self.more_certificates()))
         strong = 'classes = [ "token", "certificate" ];'
         return f"""\
-state_directory = {quote(self.state)};
 submission = {{
     sender_table = {quote(self.senders)};
     credentials = {quote(self.credentials)};
@@ -174,7 +173,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         d.write("mailseal.conf", config_text(
             d.socket_path, d.zone_file, authserv_id=MTA_ID, internal=(),
             listeners=[("submission", "outbound")], domains=self.domains,
-            extra=self.configuration(mode, realm)))
+            state=self.state, extra=self.configuration(mode, realm)))
         d.start()
 
     def facts_of(self, name):

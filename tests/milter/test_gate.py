@@ -61,7 +61,7 @@ class Site:
         with open(self.daemon.config, "a", encoding="utf-8") as f:
             f.write("submission = { " + "".join(
                 f"{k} = {v}; " for k, v in rows.items()) + "};\n"
-                'state_directory = "";\n' + extra)
+                + extra)
         if start:
             self.daemon.start()
 

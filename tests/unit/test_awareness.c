@@ -612,7 +612,7 @@ static void test_edits(void **state)
 	v.marks = NULL;
 	stamp_inbound(a, &env, &own, &client, &envelope, &r, &v, &e);
 	assert_int_equal(e.n, 4);
-	stamp_outbound(a, &own, NULL, 0, &e);
+	stamp_outbound(a, &own, NULL, 0, NULL, &e);
 	assert_int_equal(e.n, 3);
 	arena_free(a);
 }

@@ -139,6 +139,16 @@ static void test_recipients(void **state)
 	assert_string_equal(check(&w, NOW),
 			    "550 5.5.3 51 recipients, login shop may have 50 "
 			    "in one message (51 recipients)");
+	/* what will never be within a limit is not put off */
+	w.k.recipients = 0;
+	w.k.limits.recipients_per_day = 40;
+	w.k.limits.recipients_per_hour = 30;
+	w.facts.nrcpts = 31;
+	assert_string_equal(check(&w, NOW),
+			    "550 5.5.3 31 recipients, login shop may have 30 "
+			    "in one message (31 recipients)");
+	w.k.limits.recipients_per_hour = 0;
+	assert_string_equal(check(&w, NOW), "");
 	arena_free(w.arena);
 }
 

@@ -1,6 +1,8 @@
 /* session.c: a whole SMTP session without libmilter. */
 #include "check.h"
 
+#include "base/check.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -35,6 +37,7 @@ static const char zone[] = "example.com TXT \"v=spf1 ip4:192.0.2.0/24 -all\"\n"
 
 static const char config_text[] =
 	"authserv_id = \"mx.example.net\";\nuser = \"\";\n"
+	"state_directory = \"\";\n"
 	"resolver = { zone_file = \"%s/zone\"; };\n"
 	"networks = { sign = [ \"198.51.100.0/24\" ]; };\n"
 	"inbound = { iprev = true; received_spf = true; };\n"
@@ -707,6 +710,106 @@ static void test_counters(void **state)
 	assert_int_equal(now.rejected - was.rejected, 1);
 }
 
+/* What a fault of ours does with a message, at each stage of it. */
+static void play_fault(struct world *w, int stage, const char *login,
+		       struct session_outcome *o, struct session **ret)
+{
+	struct session *s = session_new(w->app);
+	struct ip ip;
+
+	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
+	session_connect(s, ip, false, SLICE("[x]"), SLICE("smtpd"));
+	session_mail(s, SLICE("<a@example.com>"),
+		     &(struct session_login){.name = slice_of(login)},
+		     SLICE(""));
+	for (int i = 0; i < 4; i++) {
+		if (i == stage)
+			check_fail("test", i, "this test");
+		if (i == 0)
+			session_header(s, SLICE("From"),
+				       SLICE(" a@example.com"));
+		else if (i == 1)
+			session_header(s, SLICE("Authentication-Results"),
+				       SLICE(" mx.example.net; dmarc=pass"));
+		else if (i == 2)
+			session_body(s, SLICE("text\r\n"));
+		else
+			session_end_of_message(s, SLICE("Q1"), NOW, o);
+	}
+	*ret = s;
+}
+
+static const char *authres_of(const struct session_outcome *o)
+{
+	const struct edit *e = &o->edits.v[o->edits.n - 1];
+
+	assert_string_equal(e->name, "Authentication-Results");
+	return e->value;
+}
+
+static void test_own_faults(void **state)
+{
+	struct world *w = *state;
+	struct session_outcome o;
+	struct session *s;
+
+	for (int stage = 0; stage < 4; stage++) {
+		play_fault(w, stage, "", &o, &s);
+		assert_int_equal(o.action, VERDICT_ACCEPT);
+		assert_int_equal(o.edits.n, 3); /* Received-SPF too */
+		assert_int_equal(o.edits.v[0].kind, EDIT_DELETE);
+		assert_non_null(strstr(authres_of(&o),
+				       "dmarc=temperror reason=\"internal "
+				       "error\""));
+		assert_non_null(strstr(authres_of(&o), "dkim=temperror"));
+		assert_non_null(strstr(authres_of(&o), "spf=temperror"));
+		assert_null(strstr(authres_of(&o), "pass"));
+		assert_non_null(strstr(o.warn, "Q1: internal error: accepted, "
+					       "not examined ms="));
+		session_free(s);
+		w->config->on_internal_error = ON_ERROR_TEMPFAIL;
+		play_fault(w, stage, "", &o, &s);
+		assert_int_equal(o.action, VERDICT_TEMPFAIL);
+		assert_string_equal(o.reply.code, "451");
+		session_free(s);
+		w->config->on_internal_error = ON_ERROR_ACCEPT;
+		/* outgoing, of a domain that we sign for */
+		play_fault(w, stage, "u", &o, &s);
+		assert_int_equal(o.action, VERDICT_TEMPFAIL);
+		session_free(s);
+		w->config->on_signing_error = ON_ERROR_ACCEPT;
+		play_fault(w, stage, "u", &o, &s);
+		assert_int_equal(o.action, VERDICT_ACCEPT);
+		assert_false(inserted(&o, "DKIM-Signature"));
+		assert_int_equal(o.edits.n, 1); /* what was forged goes */
+		session_free(s);
+		w->config->on_signing_error = ON_ERROR_TEMPFAIL;
+	}
+	/* the next message is not touched by it */
+	play_fault(w, 9, "", &o, &s);
+	assert_null(o.warn);
+	assert_non_null(strstr(authres_of(&o), "dmarc=pass"));
+	session_free(s);
+}
+
+static void test_memory(void **state)
+{
+	struct world *w = *state;
+	int64_t most = w->config->limits.message_memory;
+	struct session_outcome o;
+	struct session *s;
+
+	w->config->limits.message_memory = 100;
+	play_fault(w, 9, "", &o, &s);
+	w->config->limits.message_memory = most;
+	assert_int_equal(o.action, VERDICT_ACCEPT);
+	assert_non_null(
+		strstr(authres_of(&o),
+		       "dmarc=temperror reason=\"message needs too much "
+		       "memory\""));
+	session_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,6 +828,8 @@ int main(void)
 		cmocka_unit_test(test_limits_reject_nothing),
 		cmocka_unit_test(test_trusted),
 		cmocka_unit_test(test_trusted_is_exempt),
+		cmocka_unit_test(test_own_faults),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_counters),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

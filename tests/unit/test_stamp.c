@@ -79,7 +79,7 @@ static void test_marks(void **state)
 	assert_string_equal(e.v[3].value, " dmarc=fail");
 	assert_string_equal(e.v[4].name, "Authentication-Results");
 	/* nothing but the removals on the way out */
-	stamp_outbound(a, &l, NULL, 0, &e);
+	stamp_outbound(a, &l, NULL, 0, NULL, &e);
 	assert_int_equal(e.n, 3);
 	v.tag = false;
 	stamp_inbound(a, &env, &l, &client, &envelope, &r, &v, &e);

@@ -1,0 +1,46 @@
+/* The commands that read the journal: where it is, and a record of it. */
+#ifndef MAILSEAL_CMD_RECORD_READ_H
+#define MAILSEAL_CMD_RECORD_READ_H
+
+#include <getopt.h>
+
+#include "eval/eval.h"
+#include "store/journal.h"
+
+/* -c FILE: the configuration that names the folder; --state DIR: the folder. */
+struct journal_place {
+	const char *config, *state;
+};
+
+enum {
+	JOURNAL_OPTION_STATE = 500,
+};
+
+#define JOURNAL_LONG_OPTIONS                                                   \
+	{                                                                      \
+		"state", required_argument, NULL, JOURNAL_OPTION_STATE         \
+	}
+
+/* Takes -c and --state; false for another. */
+bool journal_place_take(struct journal_place *p, int c, const char *arg);
+/* NULL, a message on stderr and the exit status when there is none. */
+struct journal_file *journal_place_open(struct arena *a, const char *command,
+					const struct journal_place *p,
+					bool write, int *status);
+/* The newest record of that id, or NULL, a message and the exit status. */
+const char *journal_place_record(struct arena *a, const char *command,
+				 struct journal_file *f, const char *id,
+				 int *status);
+
+/* Of the record the DNS answers; the texts live in `a`. */
+size_t record_read_dns(struct arena *a, struct journal_file *f,
+		       const char *record, struct dns_recorded **ret);
+/* A text of the record, "" when it is not there. */
+struct slice record_read(struct arena *a, struct journal_file *f,
+			 const char *record, const char *path);
+bool record_read_bool(struct arena *a, struct journal_file *f,
+		      const char *record, const char *path);
+int64_t record_read_number(struct arena *a, struct journal_file *f,
+			   const char *record, const char *path);
+
+#endif

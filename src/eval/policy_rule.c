@@ -1,0 +1,97 @@
+/*
+ * What a local rule does with a message: the verdict of DMARC is replaced by
+ * that of the rule.  Pure.
+ */
+#include "eval/eval.h"
+
+static struct smtp_reply reply_of(struct arena *a, const struct rule *rule,
+				  const struct results *r,
+				  struct slice queue_id)
+{
+	bool temporary = rule->action == RULE_TEMPFAIL;
+	const struct reply_fields f = {
+		.domain = r != NULL && r->authors.ndomains > 0
+				  ? r->authors.domains[0]
+				  : NULL,
+		.rule = rule->name,
+		.queue_id = queue_id,
+	};
+	const char *text = rule->text != NULL ? rule->text
+			   : temporary ? "Deferred by local policy ({rule})"
+				       : "Rejected by local policy ({rule})";
+
+	return (struct smtp_reply){temporary ? "451" : "550",
+				   temporary ? "4.7.1" : "5.7.1",
+				   reply_fill(a, text, &f)};
+}
+
+/* As if nothing had been asked for. */
+static void accept(struct verdict *v)
+{
+	v->action = VERDICT_ACCEPT;
+	v->tag = false;
+	v->hold = false;
+	v->mark = NULL;
+	v->disposition = DMARC_P_NONE;
+}
+
+static void quarantine(struct arena *a, const struct policy_options *o,
+		       const struct rule *rule, struct verdict *v)
+{
+	accept(v);
+	v->disposition = DMARC_P_QUARANTINE;
+	v->tag = o->quarantine != QUARANTINE_HOLD;
+	v->hold = o->quarantine != QUARANTINE_TAG;
+	v->mark = arena_printf(a, "rule=%s", rule->name);
+}
+
+void policy_apply_rule(struct arena *a, const struct policy_options *o,
+		       const struct results *r, struct slice queue_id,
+		       struct verdict *v)
+{
+	const struct rule *rule = v->rules.rule;
+
+	if (rule == NULL)
+		return;
+	switch ((enum rule_action)rule->action) {
+	case RULE_NONE:
+		return;
+	case RULE_TAG:
+		v->label = rule->name;
+		return;
+	case RULE_ACCEPT:
+		if (!policy_skips(v, RULE_SKIP_DMARC))
+			return;
+		accept(v);
+		break;
+	case RULE_QUARANTINE:
+		quarantine(a, o, rule, v);
+		break;
+	case RULE_TEMPFAIL:
+	case RULE_REJECT:
+		accept(v);
+		v->action = rule->action == RULE_REJECT ? VERDICT_REJECT
+							: VERDICT_TEMPFAIL;
+		if (rule->action == RULE_REJECT)
+			v->disposition = DMARC_P_REJECT;
+		v->reply = reply_of(a, rule, r, queue_id);
+		break;
+	case RULE_DISCARD:
+		accept(v);
+		v->action = VERDICT_DISCARD;
+		v->disposition = DMARC_P_REJECT; /* it is not delivered */
+		break;
+	}
+	v->rule = arena_printf(a, "rule %s", rule->name);
+}
+
+bool policy_skips(const struct verdict *v, enum rule_skip what)
+{
+	const struct rule *rule = v->rules.rule;
+	int64_t set;
+
+	if (rule == NULL || rule->action != RULE_ACCEPT)
+		return false;
+	set = rule->skip != 0 ? rule->skip : (int64_t)1 << RULE_SKIP_DMARC;
+	return (set & ((int64_t)1 << what)) != 0;
+}

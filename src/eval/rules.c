@@ -1,0 +1,439 @@
+/*
+ * Matching of local rules.  Each condition is one small function; what a rule
+ * does is policy.c's.
+ */
+#include "eval/rules.h"
+
+#include <string.h>
+
+#include "crypto/crypto.h"
+#include "mail/domain.h"
+
+static const char *const action_names[] = {
+	[RULE_ACCEPT] = "accept",     [RULE_NONE] = "none",
+	[RULE_TAG] = "tag",	      [RULE_QUARANTINE] = "quarantine",
+	[RULE_TEMPFAIL] = "tempfail", [RULE_REJECT] = "reject",
+	[RULE_DISCARD] = "discard",
+};
+
+const char *rule_action_name(enum rule_action a)
+{
+	return action_names[a];
+}
+
+const char *rules_text(struct arena *a, const struct rule_outcome *o)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, 8192);
+	if (o->rule != NULL)
+		strbuf_printf(
+			&b, " rule=%s(%s)", o->rule->name,
+			rule_action_name((enum rule_action)o->rule->action));
+	for (size_t i = 0; i < o->nwould; i++)
+		strbuf_printf(&b, "%s%s(%s)", i == 0 ? " would=" : ",",
+			      o->would[i]->name,
+			      rule_action_name(
+				      (enum rule_action)o->would[i]->action));
+	return strbuf_cstr(&b);
+}
+
+/* ---- patterns ---- */
+
+/* `domain`: canonical, or NULL */
+static bool domain_matches(const char *pattern, const char *domain)
+{
+	if (domain == NULL)
+		return false;
+	if (pattern[0] != '.')
+		return strcmp(pattern, domain) == 0;
+	return domain_is_under(domain, pattern + 1) &&
+	       strcmp(pattern + 1, domain) != 0;
+}
+
+static bool domain_in(const struct string_list *l, const char *domain)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (domain_matches(l->v[i], domain))
+			return true;
+	return false;
+}
+
+static bool path_matches(const char *pattern, const struct addr_path *p)
+{
+	const char *at;
+
+	if (pattern[0] == '<')
+		return p->null;
+	at = strrchr(pattern, '@');
+	if (p->null || p->malformed || !domain_matches(at + 1, p->domain))
+		return false;
+	return at == pattern ||
+	       slice_eq_ci(p->local,
+			   (struct slice){pattern, (size_t)(at - pattern)});
+}
+
+static bool path_in(const struct string_list *l, const struct addr_path *p)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (path_matches(l->v[i], p))
+			return true;
+	return false;
+}
+
+static bool text_in(const struct string_list *l, struct slice text)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (slice_is_ci(text, l->v[i]))
+			return true;
+	return false;
+}
+
+/* ---- conditions ---- */
+
+static bool client_matches(const struct rule *r, const struct rule_facts *f)
+{
+	return r->client.n == 0 || ip_nets_have(&r->client, &f->client->addr);
+}
+
+static bool name_matches(struct arena *a, const struct string_list *l,
+			 struct slice name)
+{
+	return l->n == 0 || domain_in(l, domain_canon(a, name));
+}
+
+static bool client_name_matches(struct arena *a, const struct rule *r,
+				const struct rule_facts *f)
+{
+	return r->client_name.n == 0 ||
+	       (f->client->name_confirmed &&
+		name_matches(a, &r->client_name, f->client->name));
+}
+
+static bool sender_matches(struct arena *a, const struct rule *r,
+			   const struct rule_facts *f)
+{
+	struct addr_path p;
+
+	if (r->sender.n == 0)
+		return true;
+	addr_path_parse(a, f->envelope->sender, &p);
+	return path_in(&r->sender, &p);
+}
+
+static bool from_matches(const struct rule *r, const struct rule_facts *f)
+{
+	if (r->from.n == 0)
+		return true;
+	for (size_t i = 0; i < f->authors->ndomains; i++)
+		if (domain_in(&r->from, f->authors->domains[i]))
+			return true;
+	return false;
+}
+
+static bool recipient_matches(const struct rules *rules, const struct rule *r,
+			      const struct rule_facts *f)
+{
+	const struct rule_recipients *to = f->recipients;
+	size_t n;
+
+	if (r->recipient.n == 0)
+		return true;
+	n = to->matched[r - rules->v];
+	return r->action >= RULE_TAG ? n > 0 : n > 0 && n == to->n;
+}
+
+static bool login_matches(const struct rule *r, const struct rule_facts *f)
+{
+	struct slice login = f->envelope->login;
+
+	if (r->login.n == 0)
+		return true;
+	return login.n > 0 &&
+	       (text_in(&r->login, login) || text_in(&r->login, SLICE("*")));
+}
+
+static bool in_set(int64_t set, unsigned bit)
+{
+	return set == 0 || (set & ((int64_t)1 << bit)) != 0;
+}
+
+/* One that passes, else the first. */
+static unsigned dkim_bit(const struct dkim_results *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].status == DKIM_STATUS_PASS)
+			return DKIM_STATUS_PASS;
+	return d->n > 0 ? d->v[0].status : RULE_RESULT_ABSENT;
+}
+
+static bool has_pass_of(const struct string_list *l,
+			const struct dkim_results *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].status == DKIM_STATUS_PASS &&
+		    domain_in(l, d->v[i].domain))
+			return true;
+	return false;
+}
+
+static bool results_match(const struct rule *r, const struct results *x)
+{
+	bool any = (r->spf | r->dkim | r->dmarc | r->iprev) == 0 &&
+		   r->dkim_domain.n == 0;
+
+	if (any || x == NULL)
+		return any;
+	return in_set(r->spf, x->spf_mailfrom.checked
+				      ? (unsigned)x->spf_mailfrom.status
+				      : RULE_RESULT_ABSENT) &&
+	       in_set(r->dkim, dkim_bit(&x->dkim)) &&
+	       in_set(r->dmarc, x->dmarc.status) &&
+	       in_set(r->iprev, x->iprev.checked ? (unsigned)x->iprev.status
+						 : RULE_RESULT_ABSENT) &&
+	       (r->dkim_domain.n == 0 ||
+		has_pass_of(&r->dkim_domain, &x->dkim));
+}
+
+static bool header_matches(const struct rule *r, const struct rule_facts *f)
+{
+	if (r->header.n == 0)
+		return true;
+	for (size_t i = 0; i < r->header.n; i++)
+		if (field_count(f->fields, r->header.v[i]) > 0)
+			return true;
+	return false;
+}
+
+static bool matches(struct arena *a, const struct rules *rules,
+		    const struct rule *r, const struct rule_facts *f)
+{
+	return (enum rule_direction)r->direction == f->direction &&
+	       client_matches(r, f) && client_name_matches(a, r, f) &&
+	       name_matches(a, &r->helo, f->client->helo) &&
+	       sender_matches(a, r, f) && from_matches(r, f) &&
+	       recipient_matches(rules, r, f) &&
+	       (r->listener.n == 0 ||
+		text_in(&r->listener, f->client->listener)) &&
+	       login_matches(r, f) && results_match(r, f->results) &&
+	       header_matches(r, f) &&
+	       (r->size_above == 0 || f->size > (size_t)r->size_above);
+}
+
+/* ---- recipients ---- */
+
+struct rule_recipients *rule_recipients_new(struct arena *a,
+					    const struct rules *rules)
+{
+	struct rule_recipients *to = arena_alloc(a, sizeof(*to));
+
+	to->matched = arena_array(a, rules->n, sizeof(*to->matched));
+	return to;
+}
+
+static bool any_recipients(const struct rules *rules)
+{
+	for (size_t i = 0; i < rules->n; i++)
+		if (rules->v[i].recipient.n > 0)
+			return true;
+	return false;
+}
+
+void rule_recipients_add(const struct rules *rules, struct rule_recipients *to,
+			 struct slice path)
+{
+	struct arena *a;
+	struct addr_path p;
+
+	to->n++;
+	if (!any_recipients(rules))
+		return;
+	a = arena_new();
+	addr_path_parse(a, path, &p);
+	for (size_t i = 0; i < rules->n; i++)
+		to->matched[i] += path_in(&rules->v[i].recipient, &p);
+	arena_free(a);
+}
+
+/* ---- the draw ---- */
+
+/* 0 to 99 */
+static unsigned draw(struct arena *a, const struct rules *rules,
+		     const struct rule_facts *f, struct slice message_id)
+{
+	unsigned char out[SHA256_LEN];
+	const char *domain =
+		f->authors->ndomains > 0 ? f->authors->domains[0] : "";
+	struct slice text = slice_of(arena_printf(
+		a, "%s\n%.*s", domain, (int)message_id.n, message_id.p));
+
+	crypto_hmac_sha256(slice_of(rules->secret), text, out);
+	return ((unsigned)out[0] << 16 | (unsigned)out[1] << 8 | out[2]) % 100;
+}
+
+static bool is_drawn(struct arena *a, const struct rules *rules,
+		     const struct rule *r, const struct rule_facts *f)
+{
+	if (r->percent == 0 || r->percent == 100 ||
+	    field_count(f->fields, "Message-ID") != 1)
+		return true;
+	return draw(a, rules, f,
+		    slice_trim(field_nth(f->fields, "Message-ID", 0)->value)) <
+	       (unsigned)r->percent;
+}
+
+void rules_run(struct arena *a, const struct rules *rules,
+	       const struct rule_facts *f, struct rule_outcome *ret)
+{
+	*ret = (struct rule_outcome){0};
+	if (rules->n == 0)
+		return;
+	ret->would = arena_array(a, rules->n, sizeof(const struct rule *));
+	for (size_t i = 0; i < rules->n && ret->rule == NULL; i++) {
+		const struct rule *r = &rules->v[i];
+
+		if (!matches(a, rules, r, f))
+			continue;
+		if (r->mode == RULE_ENFORCE && is_drawn(a, rules, r, f))
+			ret->rule = r;
+		else
+			ret->would[ret->nwould++] = r;
+	}
+}
+
+/* ---- the list as a whole ---- */
+
+static bool has_text(const struct string_list *l, const char *text)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* Is whatever `b` lets pass also let pass by `a`?  By the texts alone. */
+static bool list_covers(const struct string_list *a,
+			const struct string_list *b)
+{
+	if (a->n == 0)
+		return true;
+	for (size_t i = 0; i < b->n; i++)
+		if (!has_text(a, b->v[i]))
+			return false;
+	return b->n > 0;
+}
+
+static bool net_covers(const struct ip_net *a, const struct ip_net *b)
+{
+	return a->bits <= b->bits && ip_net_has(a, &b->addr);
+}
+
+static bool nets_cover(const struct ip_nets *a, const struct ip_nets *b)
+{
+	if (a->n == 0)
+		return true;
+	for (size_t i = 0; i < b->n; i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < a->n && !found; j++)
+			found = net_covers(&a->v[j], &b->v[i]);
+		if (!found)
+			return false;
+	}
+	return b->n > 0;
+}
+
+static bool set_covers(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && (b & ~a) == 0);
+}
+
+/* A milder rule needs all recipients, which says nothing about some. */
+static bool recipients_cover(const struct rule *a, const struct rule *b)
+{
+	if (a->recipient.n == 0)
+		return true;
+	return list_covers(&a->recipient, &b->recipient) &&
+	       (a->action >= RULE_TAG || b->action < RULE_TAG);
+}
+
+static bool covers(const struct rule *a, const struct rule *b)
+{
+	return a->mode == RULE_ENFORCE &&
+	       (a->percent == 0 || a->percent == 100) &&
+	       a->direction == b->direction &&
+	       nets_cover(&a->client, &b->client) &&
+	       list_covers(&a->client_name, &b->client_name) &&
+	       list_covers(&a->helo, &b->helo) &&
+	       list_covers(&a->sender, &b->sender) &&
+	       list_covers(&a->from, &b->from) && recipients_cover(a, b) &&
+	       list_covers(&a->listener, &b->listener) &&
+	       list_covers(&a->login, &b->login) &&
+	       set_covers(a->spf, b->spf) && set_covers(a->dkim, b->dkim) &&
+	       set_covers(a->dmarc, b->dmarc) &&
+	       set_covers(a->iprev, b->iprev) &&
+	       list_covers(&a->dkim_domain, &b->dkim_domain) &&
+	       list_covers(&a->header, &b->header) &&
+	       a->size_above <= b->size_above;
+}
+
+static bool check_rule(const struct rules *rules, size_t at,
+		       struct strbuf *errors)
+{
+	const struct rule *r = &rules->v[at];
+	bool ok = true;
+
+	for (size_t i = 0; i < at; i++) {
+		if (strcmp(rules->v[i].name, r->name) != 0)
+			continue;
+		strbuf_printf(errors,
+			      "%s: rules: \"%s\" stands here twice, first at "
+			      "%s; rename one\n",
+			      r->source, r->name, rules->v[i].source);
+		ok = false;
+	}
+	if (r->percent > 0 && r->percent < 100 && rules->secret[0] == '\0') {
+		strbuf_printf(errors,
+			      "%s: rules: percent needs secret; give it "
+			      "the same text on every host\n",
+			      r->source);
+		ok = false;
+	}
+	if (r->direction == RULE_OUTBOUND &&
+	    ((r->spf | r->dkim | r->dmarc | r->iprev) != 0 ||
+	     r->dkim_domain.n > 0)) {
+		strbuf_printf(errors,
+			      "%s: rules: outgoing mail has no results; remove "
+			      "spf, dkim, dmarc, iprev and dkim_domain\n",
+			      r->source);
+		ok = false;
+	}
+	return ok;
+}
+
+bool rules_check(const struct rules *rules, struct strbuf *errors,
+		 struct strbuf *warnings)
+{
+	bool ok = true;
+
+	if (rules->n > RULES_MAX) {
+		strbuf_printf(errors, "%s: rules: more than %d; remove some\n",
+			      rules->v[RULES_MAX].source, RULES_MAX);
+		return false;
+	}
+	for (size_t j = 0; j < rules->n; j++) {
+		ok = check_rule(rules, j, errors) && ok;
+		for (size_t i = 0; i < j; i++) {
+			if (!covers(&rules->v[i], &rules->v[j]))
+				continue;
+			strbuf_printf(
+				warnings,
+				"%s: rules: \"%s\" is never reached: all "
+				"that it matches, \"%s\" decides before\n",
+				rules->v[j].source, rules->v[j].name,
+				rules->v[i].name);
+			break;
+		}
+	}
+	return ok;
+}

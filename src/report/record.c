@@ -1,0 +1,204 @@
+/* Writes the record of a message. */
+#include "report/record.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "crypto/crypto.h"
+
+#define RECORD_MAX (1 << 20)
+
+static const char *const action_words[] = {
+	[VERDICT_ACCEPT] = "accept",
+	[VERDICT_TEMPFAIL] = "tempfail",
+	[VERDICT_REJECT] = "reject",
+	[VERDICT_DISCARD] = "discard",
+};
+
+/* "sha256:0123456789abcdef" */
+static const char *hashed(struct arena *a, const char *secret,
+			  struct slice local)
+{
+	unsigned char out[SHA256_LEN];
+	struct strbuf b;
+
+	crypto_hmac_sha256(slice_of(secret), slice_of(slice_lower(a, local)),
+			   out);
+	strbuf_init(&b, a, 64);
+	strbuf_adds(&b, "sha256:");
+	for (size_t i = 0; i < 8; i++)
+		strbuf_printf(&b, "%02x", out[i]);
+	return strbuf_cstr(&b);
+}
+
+struct slice record_address(struct arena *a, const struct record_facts *f,
+			    struct slice address)
+{
+	ptrdiff_t at = slice_rchr(address, '@');
+	bool angle = slice_starts(address, "<");
+	struct slice local;
+
+	if (!f->hash_local_parts || at < 0)
+		return address;
+	local = slice_from(slice_first(address, (size_t)at), angle);
+	return slice_of(arena_printf(
+		a, "%s%s%.*s", angle ? "<" : "", hashed(a, f->secret, local),
+		(int)(address.n - (size_t)at), address.p + at));
+}
+
+static void open_object(struct strbuf *b, const char *name)
+{
+	json_name(b, name);
+	strbuf_adds(b, "{");
+}
+
+static void add_client(struct strbuf *b, const struct client_facts *c)
+{
+	char ip[IP_TEXT_MAX];
+
+	open_object(b, "client");
+	json_text(b, "address",
+		  c->addr.family == IP_NONE ? NULL : ip_format(&c->addr, ip));
+	json_bool(b, "local", c->local);
+	json_slice(b, "name", c->name, true);
+	json_bool(b, "confirmed", c->name_confirmed);
+	json_slice(b, "helo", c->helo, true);
+	json_slice(b, "listener", c->listener, true);
+	strbuf_adds(b, "}");
+}
+
+static void add_envelope(struct arena *a, struct strbuf *b,
+			 const struct record_facts *f)
+{
+	open_object(b, "envelope");
+	json_slice(b, "sender", record_address(a, f, f->envelope->sender),
+		   true);
+	json_slice(b, "login", record_address(a, f, f->envelope->login), true);
+	json_number(b, "recipients", (int64_t)f->envelope->nrcpts);
+	json_name(b, "to");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < f->nrcpts; i++) {
+		json_next(b);
+		json_string(b, record_address(a, f, f->rcpts[i]));
+	}
+	strbuf_adds(b, "]}");
+}
+
+static void add_data(struct strbuf *b, const struct dns_recorded *q,
+		     const struct dns_record *r)
+{
+	json_next(b);
+	strbuf_addc(b, '"');
+	if (q->type == DNS_MX)
+		strbuf_printf(b, "%u ", r->preference);
+	for (size_t i = 0; i < r->data.n; i++)
+		strbuf_printf(b, "%02x", (unsigned char)r->data.p[i]);
+	strbuf_addc(b, '"');
+}
+
+static void add_answer(struct strbuf *b, const struct dns_recorded *q)
+{
+	json_next(b);
+	strbuf_adds(b, "{");
+	json_text(b, "name", q->name);
+	json_text(b, "type", dns_type_name(q->type));
+	json_text(b, "status", dns_status_name(q->answer.status));
+	json_bool(b, "secure", q->answer.security == DNS_SECURE);
+	json_number(b, "ttl", q->answer.ttl);
+	json_text(b, "reason", q->answer.reason);
+	json_name(b, "data");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < q->answer.n; i++)
+		add_data(b, q, &q->answer.rr[i]);
+	strbuf_adds(b, "]}");
+}
+
+static void add_dns(struct strbuf *b, const struct record_facts *f)
+{
+	json_name(b, "dns");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < f->ndns; i++)
+		add_answer(b, &f->dns[i]);
+	strbuf_adds(b, "]");
+}
+
+static void add_edit(struct strbuf *b, const struct edit *e)
+{
+	json_next(b);
+	strbuf_adds(b, "{");
+	json_text(b, "field", e->name);
+	json_text(b, "edit",
+		  e->kind == EDIT_DELETE   ? "delete"
+		  : e->kind == EDIT_INSERT ? "insert"
+					   : "change");
+	if (e->kind != EDIT_INSERT)
+		json_number(b, "index", (int64_t)e->index);
+	if (e->kind != EDIT_DELETE)
+		json_text(b, "value", e->value);
+	strbuf_adds(b, "}");
+}
+
+static void add_rules(struct strbuf *b, const struct rule_outcome *o)
+{
+	json_text(b, "rule", o->rule != NULL ? o->rule->name : NULL);
+	json_name(b, "would");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < o->nwould; i++) {
+		json_next(b);
+		json_string(b, slice_of(o->would[i]->name));
+	}
+	strbuf_adds(b, "]");
+}
+
+static void add_verdict(struct strbuf *b, const struct record_facts *f)
+{
+	open_object(b, "verdict");
+	json_text(b, "action", action_words[f->action]);
+	if (f->reply != NULL && f->reply->code != NULL) {
+		json_text(b, "code", f->reply->code);
+		json_text(b, "enhanced", f->reply->enhanced);
+		json_text(b, "text", f->reply->text);
+	}
+	if (f->verdict != NULL) {
+		json_text(b, "disposition",
+			  dmarc_policy_name(f->verdict->disposition));
+		json_text(b, "would_be",
+			  dmarc_policy_name(f->verdict->would_be));
+		json_text(b, "why", f->verdict->rule);
+		add_rules(b, &f->verdict->rules);
+	}
+	json_name(b, "edits");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; f->edits != NULL && i < f->edits->n; i++)
+		add_edit(b, &f->edits->v[i]);
+	strbuf_adds(b, "]}");
+}
+
+const char *record_json(struct arena *a, const struct record_facts *f)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, RECORD_MAX);
+	strbuf_adds(&b, "{");
+	json_number(&b, "version", 1);
+	json_number(&b, "time", f->time);
+	json_text(&b, "config", f->config);
+	json_text(&b, "authserv_id", f->authserv_id);
+	json_slice(&b, "queue_id", f->envelope->queue_id, true);
+	json_slice(&b, "message_id", record_address(a, f, f->message_id), true);
+	json_number(&b, "size", (int64_t)f->size);
+	json_text(&b, "direction", f->inbound ? "inbound" : "outbound");
+	json_text(&b, "direction_rule", f->direction_rule);
+	add_client(&b, f->client);
+	add_envelope(a, &b, f);
+	if (f->results != NULL) {
+		json_name(&b, "results");
+		strbuf_adds(&b, explain_json(a, f->results, f->authres));
+	}
+	add_verdict(&b, f);
+	add_dns(&b, f);
+	/* it has addresses, and all that is in it stands above */
+	json_text(&b, "log", f->hash_local_parts ? NULL : f->log);
+	strbuf_adds(&b, "}");
+	return b.overflow ? NULL : strbuf_cstr(&b);
+}

@@ -1,0 +1,204 @@
+"""What the daemon remembers of messages: explain, shadow, forget."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
+from material import Key, crlf  # noqa: E402
+from tap import Tap  # noqa: E402
+
+ZONE = """\
+reject.test TXT "v=spf1 ip4:192.0.2.10 -all"
+_dmarc.reject.test TXT "v=DMARC1; p=reject"
+list.test TXT "v=spf1 ip4:203.0.113.0/24 -all"
+list.test MX 10 mx.list.test
+slow.test TXT !TIMEOUT
+"""
+RULES = """
+rules = (
+    { name = "no-spf"; spf = [ "fail" ]; action = "quarantine"; },
+    { name = "pest"; helo = [ "pest.test" ]; action = "reject";
+      text = "No.\\nNever."; mode = "enforce"; }
+);
+"""
+
+
+def mail(author="ceo@reject.test", extra=""):
+    return crlf(f"From: {author}\nTo: bob@example.net\nSubject: x\n"
+                f"Message-ID: <1@x.test>\n{extra}\nbody\n")
+
+
+def run(d, *args, stdin=b""):
+    status, out, err = mailseal(*args, "-c", d.config, stdin=stdin)
+    return status, out.decode(), err
+
+
+def send(d, data, sender, queue_id, **kw):
+    kw.setdefault("client", "203.0.113.66")
+    return d.send(data, sender, queue_id=queue_id, **kw)
+
+
+def explain(t, key):
+    with Daemon(zone=ZONE, state=True, extra=RULES,
+                domains={"example.com": [("s1", key.path)]}) as d:
+        send(d, mail(), "<x@reject.test>", "4ONE", helo="\x1b[2Jx.test",
+             rcpts=["<a@example.net>", "<b@example.net>"])
+        send(d, mail("a@list.test"), "<x@list.test>", "4TWO",
+             helo="pest.test")
+        send(d, mail("a@example.com"), "<a@example.com>", "4OUT", login="ann")
+        send(d, mail("a@slow.test"), "<x@slow.test>", "4SLOW")
+        log = check_end(t, d, "explain")
+        t.has(log, "journal: written=4 dropped=0", "four records")
+        status, out, err = run(d, "explain", "4ONE")
+        t.is_(status, 0, "explain", err)
+        for part in ("4ONE <1@x.test>", "incoming mail (default)",
+                     "Client: 203.0.113.66, [203.0.113.66] (not confirmed), "
+                     "HELO \\x1b[2Jx.test", "MAIL FROM: <x@reject.test>",
+                     "RCPT TO: <b@example.net>",
+                     'SPF: fail for reject.test by "-all"',
+                     "DKIM: no signature", "DMARC: fail: reject.test: record",
+                     "Rule: none decided",
+                     "Rule: no-spf matched, in mode monitor",
+                     "Answer: accept", "the author's domain asked for reject",
+                     "Field: insert Authentication-Results: mx.test;",
+                     'DNS: reject.test TXT found "v=spf1 ip4:192.0.2.10 -all"',
+                     'DNS: _dmarc.reject.test TXT found "v=DMARC1; p=reject"',
+                     "Log: 4ONE: from=reject.test"):
+            t.has(out, part, f"explain: {part[:40]}")
+        status, out, _ = run(d, "explain", "4TWO")
+        t.has(out, "Rule: pest decided", "the rule that decided")
+        t.has(out, "Answer: reject, 550 5.7.1 No.\\x0aNever.", "the answer")
+        status, out, _ = run(d, "explain", "4SLOW")
+        t.has(out, "DNS: slow.test TXT tempfail: ", "a failed look-up")
+        status, out, _ = run(d, "explain", "4OUT")
+        t.ok("outgoing mail (login)" in out and "Login: ann" in out and
+             "Field: insert DKIM-Signature" in out and "SPF:" not in out,
+             "outgoing mail", out)
+        status, out, _ = run(d, "explain", "<1@x.test>", "--json")
+        t.is_(json.loads(out)["queue_id"], "4SLOW",
+              "by Message-ID, the newest; as JSON")
+        t.is_(os.stat(os.path.join(d.dir, "journal.sqlite")).st_mode & 0o777,
+              0o640, "others cannot read the file")
+        status, out, err = run(d, "explain", "4NONE")
+        t.ok(status == 65 and not out and "no record of 4NONE" in err,
+             "a record that is not there", status, err)
+        again(t, d)
+
+
+def again(t, d):
+    status, out, err = run(d, "verify", "--recorded", "4ONE", stdin=mail())
+    t.ok(status == 0 and "the same as in the record" in out,
+         "the evaluation once more", status, out, err)
+    status, out, _ = run(d, "verify", "--recorded", "4ONE",
+                         stdin=mail("ceo@list.test"))
+    t.ok(status == 1 and "Authentication-Results was:" in out,
+         "of another message it differs", status, out)
+    with open(d.config, "a", encoding="utf-8") as f:
+        f.write('dmarc = { disposition = "honor"; };\n')
+    status, out, _ = run(d, "verify", "--recorded", "4ONE", stdin=mail())
+    t.ok(status == 1 and "the configuration is not the one of the record" in
+         out and "disposition was: none\ndisposition is:  reject" in out,
+         "and with another configuration", status, out)
+    status, _, err = run(d, "verify", "--recorded", "4OUT", stdin=mail())
+    t.ok(status == 65 and "was outgoing" in err, "not of outgoing mail", err)
+
+
+def shadow(t):
+    with Daemon(zone=ZONE, state=True, extra=RULES) as d:
+        for n in range(3):
+            send(d, mail(), "<x@reject.test>", f"4A{n}")
+        send(d, mail(extra="List-Id: <l.list.test>\n"), "<x@list.test>", "4B")
+        send(d, mail("a@list.test"), "<x@list.test>", "4C",
+             client="203.0.113.1")
+        check_end(t, d, "shadow")
+        status, out, err = run(d, "shadow")
+        t.is_((status, err), (0, ""), "shadow")
+        t.is_(out, "dmarc would reject 4 messages, 1 of them by a list or a "
+              "forwarder\n  domains: reject.test (4)\n"
+              "  sources: 203.0.113.0/24 (4)\n"
+              "no-spf would quarantine 3 messages, 0 of them by a list or a "
+              "forwarder\n  domains: reject.test (3)\n"
+              "  sources: 203.0.113.0/24 (3)\n", "what would have been done")
+        d.start()
+        send(d, mail(), "<x@reject.test>", "4D")
+        check_end(t, d, "shadow, once more")
+        t.has(run(d, "shadow", "--since", "24h")[1],
+              "dmarc would reject 5 messages", "counts outlive a restart")
+        for bad in ("7", "x", "0d", "7w"):
+            t.is_(run(d, "shadow", "--since", bad)[0], 64,
+                  f"--since {bad} is refused")
+
+
+def forget(t):
+    with Daemon(zone=ZONE, state=True) as d:
+        send(d, mail("ann@list.test"), "<ann@list.test>", "4A")
+        send(d, mail("bob@list.test"), "<x@reject.test>", "4B")
+        send(d, mail("ceo@reject.test"), "<x@other.test>", "4C")
+        check_end(t, d, "forget")
+        t.is_(run(d, "forget", "ann@list.test")[:2], (0, "1 erased\n"),
+              "an address")
+        t.is_([run(d, "explain", q)[0] for q in ("4A", "4B", "4C")],
+              [65, 0, 0], "its record is gone, others stay")
+        status, out, _ = run(d, "forget", "reject.test")
+        t.ok(status == 0 and out != "0 erased\n", "a domain", out)
+        t.is_([run(d, "explain", q)[0] for q in ("4B", "4C")], [65, 65],
+              "sender or author")
+        t.is_(run(d, "shadow")[1], "nothing would have been done\n",
+              "and its counts")
+        with open(os.path.join(d.dir, "journal.sqlite"), "rb") as f:
+            t.ok(b"ann@list" not in f.read(), "nothing is left in the file")
+
+
+def digests(t):
+    with Daemon(zone=ZONE, state=True, extra='secret = "s";\n'
+                "journal = { hash_local_parts = true; };\n") as d:
+        send(d, mail("ann@list.test"), "<ann@list.test>", "4A", login="ann",
+             rcpts=["<carol@example.net>"])
+        check_end(t, d, "digests")
+        _, out, _ = run(d, "explain", "4A", "--json")
+        t.ok("ann@" not in out and "carol" not in out and
+             "sha256:" in out and "@list.test" in out, "no local-part", out)
+        with open(os.path.join(d.dir, "journal.sqlite"), "rb") as f:
+            text = f.read()
+        t.ok(b"carol" not in text and b"ann@" not in text,
+             "nor in the file")
+
+
+def trouble(t):
+    with Daemon(zone=ZONE, state="/nonexistent/mailseal") as d:
+        o = send(d, mail("a@list.test"), "<x@list.test>", "4A")
+        t.is_(o.verdict, "accept", "mail flows without a journal")
+        log = check_end(t, d, "no folder")
+        t.has(log, "/nonexistent/mailseal", "the log says why")
+        status, _, err = run(d, "explain", "4A")
+        t.ok(status == 66 and "/nonexistent/mailseal" in err,
+             "so does explain", status, err)
+    with Daemon(zone=ZONE, state="") as d:
+        send(d, mail("a@list.test"), "<x@list.test>", "4A")
+        check_end(t, d, "no journal")
+        status, _, err = run(d, "explain", "4A")
+        t.ok(status == 78 and "state_directory" in err, "none is kept", err)
+    with Daemon(zone=ZONE, state=True,
+                extra="journal = { records = false; };\n") as d:
+        send(d, mail(), "<x@list.test>", "4A")
+        check_end(t, d, "no records")
+        t.is_(run(d, "explain", "4A")[0], 65, "records can be left out")
+        t.has(run(d, "shadow")[1], "dmarc would reject 1 messages",
+              "counts are kept all the same")
+
+
+def main():
+    t = Tap(240)
+    with Daemon(start=False) as files:
+        key = Key(files.dir, "rsa")
+        with t.group("explain"):
+            explain(t, key)
+        for part in (shadow, forget, digests, trouble):
+            with t.group(part.__name__):
+                part(t)
+    t.done()
+
+
+if __name__ == "__main__":
+    main()
