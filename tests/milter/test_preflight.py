@@ -389,6 +389,32 @@ def counters(t):
               f"bad(spf: {SOFT}; format: no Date)", "and its fault")
 
 
+def limits(t):
+    """What preflight refuses does not count against the limits of a login;
+    what the gate refuses is not looked at."""
+    with Site({"format": "reject"}, start=False) as s:
+        path = s.daemon.write("credentials.conf", '''credentials = (
+            { login = "api"; addresses = [ "@example.com" ];
+              messages_per_hour = 1; } );\n''')
+        with open(s.daemon.config, "a", encoding="utf-8") as f:
+            f.write(f"submission = {{ credentials = {quote(path)}; "
+                    'sender_check = "reject"; };\n')
+        s.daemon.start()
+        for _ in range(3):
+            outcome, _, _ = s.send(without("Date"))
+            t.is_(outcome.reply.text[:9], "554 5.6.0", "limits: refused")
+        outcome, got, _ = s.send(text_of(GOOD))
+        t.is_((outcome.verdict, got), ("accept", "ok"),
+              "limits: the first good one counts", outcome.reply)
+        outcome, _, _ = s.send(text_of(GOOD))
+        t.is_(outcome.reply.text[:9], "450 4.7.1", "limits: the second")
+        outcome, got, line = s.send(
+            text_of([("From", "a@example.org"), *GOOD[2:]]))
+        t.is_((outcome.reply.text[:9], got), ("550 5.7.1", None),
+              "limits: the gate comes first", line)
+        check_end(t, s.daemon, "limits")
+
+
 def many_domains(t):
     """Who sends chooses the domains: what is kept of them is bounded."""
     with Site({"format": "log"}) as s:
@@ -595,7 +621,7 @@ def mistakes(t):
 def main():
     t = Tap(280)
     for group in (table, header_mode, reject_mode, off, counters,
-                  many_domains, silent, cached, early, hostile, mistakes):
+                  limits, many_domains, silent, cached, early, hostile, mistakes):
         with t.group(group.__name__):
             group(t)
     t.done()
