@@ -166,6 +166,7 @@ def mailseal(name, kind, want, directory, dns, extra):
     peer = Peer(name, kind, want, directory)
     conf = write(os.path.join(peer.dir, "conf"), f"""
 socket = "unix:{peer.socket}"; authserv_id = "mx.bench.example"; user = "";
+state_directory = "{peer.dir}";
 log = {{ target = "stderr"; level = "error"; }};
 resolver = {{ servers = [ "{dns}" ]; }};
 {extra}
@@ -196,6 +197,8 @@ def peers_of(corpus, directory, dns):
     ret[0].start([os.path.join(BUILD, "bench", "null"), ret[0].socket])
     ret.append(mailseal("mailseal verify", "signed", "dkim=pass", directory,
                         dns, ""))
+    ret.append(mailseal("mailseal verify, no records", "signed", "dkim=pass",
+                        directory, dns, "journal = { records = false; };"))
     table = write(corpus.path("mailseal.table"), "".join(
         f"{d} {kind} {corpus.keys[d, kind]}\n"
         for d in corpus.domains for kind in ("rsa", "ed25519")))

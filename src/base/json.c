@@ -1,18 +1,28 @@
 /* A writer: whoever calls it opens and closes objects and arrays. */
 #include "base/json.h"
 
+static bool is_plain(char c)
+{
+	return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+}
+
 void json_string(struct strbuf *b, struct slice s)
 {
 	strbuf_addc(b, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	while (s.n > 0) {
+		size_t n = 0;
 
-		if (c == '"' || c == '\\')
-			strbuf_printf(b, "\\%c", c);
-		else if (c >= 0x20 && c < 0x7f)
-			strbuf_addc(b, (char)c);
+		while (n < s.n && is_plain(s.p[n]))
+			n++;
+		strbuf_add(b, slice_first(s, n));
+		s = slice_from(s, n);
+		if (s.n == 0)
+			break;
+		if (s.p[0] == '"' || s.p[0] == '\\')
+			strbuf_printf(b, "\\%c", s.p[0]);
 		else
-			strbuf_printf(b, "\\u%04x", c);
+			strbuf_printf(b, "\\u%04x", (unsigned char)s.p[0]);
+		s = slice_from(s, 1);
 	}
 	strbuf_addc(b, '"');
 }
@@ -26,7 +36,9 @@ void json_next(struct strbuf *b)
 void json_name(struct strbuf *b, const char *name)
 {
 	json_next(b);
-	strbuf_printf(b, "\"%s\": ", name);
+	strbuf_addc(b, '"');
+	strbuf_adds(b, name);
+	strbuf_adds(b, "\": ");
 }
 
 void json_slice(struct strbuf *b, const char *name, struct slice value,

@@ -84,6 +84,20 @@ static void add_envelope(struct arena *a, struct strbuf *b,
 	strbuf_adds(b, "]}");
 }
 
+static void add_hex(struct strbuf *b, struct slice s)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *p = arena_alloc(b->arena, 2 * s.n + 1);
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		p[2 * i] = digits[c >> 4];
+		p[2 * i + 1] = digits[c & 15];
+	}
+	strbuf_add(b, (struct slice){p, 2 * s.n});
+}
+
 static void add_data(struct strbuf *b, const struct dns_recorded *q,
 		     const struct dns_record *r)
 {
@@ -91,8 +105,7 @@ static void add_data(struct strbuf *b, const struct dns_recorded *q,
 	strbuf_addc(b, '"');
 	if (q->type == DNS_MX)
 		strbuf_printf(b, "%u ", r->preference);
-	for (size_t i = 0; i < r->data.n; i++)
-		strbuf_printf(b, "%02x", (unsigned char)r->data.p[i]);
+	add_hex(b, r->data);
 	strbuf_addc(b, '"');
 }
 
