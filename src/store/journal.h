@@ -34,7 +34,9 @@ struct journal_options {
 	const char *folder;
 	bool records; /* false: counts alone */
 	/* Of the texts of all records, and 100 for each; the oldest go first.
-	 * The file is at most about a third larger, and does not shrink. */
+	 * The file is larger by what does not fit on its pages of 16 KB: by a
+	 * third at most for records up to 5 KB, twice as large at worst.  It
+	 * does not shrink but by journal_forget(). */
 	int64_t max_bytes;
 	int64_t record_days; /* age at which records go */
 	int64_t shadow_days; /* the same for counts */

@@ -353,7 +353,7 @@ static enum journal_status set_up(struct journal_db *d)
 	 * by then */
 	sqlite3_file_control(d->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	if (!distrust(d) || (d->mode == JOURNAL_MAKE &&
-			     !run_text(d, "PRAGMA page_size = 8192")))
+			     !run_text(d, "PRAGMA page_size = 16384")))
 		return journal_db_give_up(d);
 	r = check_tables(d);
 	if (r != JOURNAL_OK)
