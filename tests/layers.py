@@ -12,7 +12,7 @@ BUILD = os.environ.get("MAILSEAL_BUILDDIR", ".")
 sys.path.insert(0, os.path.join(SRC, "tests", "lib"))
 from tap import Tap  # noqa: E402  pylint: disable=wrong-import-position
 
-EVAL = "eval spf iprev dkim dmarc keys dns crypto mail base"
+EVAL = "eval spf iprev dkim arc dmarc keys dns crypto mail base"
 ALLOWED = {
     "base": "base",
     "mail": "mail base",
@@ -21,6 +21,7 @@ ALLOWED = {
     "spf": "spf dns mail base",
     "iprev": "iprev dns mail base",
     "dkim": "dkim crypto dns mail base",
+    "arc": "arc crypto dns mail base",
     "dmarc": "dmarc spf dkim dns mail base",
     "keys": "keys dkim crypto mail base",
     "eval": EVAL,

@@ -167,6 +167,7 @@ static int verify(struct arena *a, const struct arguments *o)
 		return status;
 	env.dkim = (struct dkim_verify_options){
 		10, 50, 1024, 4096, 300, crypto_keycache_new(100)};
+	env.arc = (struct arc_options){1024, 4096, env.dkim.keycache};
 	run(a, o, &env, &client, with_crlf(a, message));
 	dns_free(env.dns);
 	crypto_keycache_free(env.dkim.keycache);

@@ -18,6 +18,8 @@ enum crypto_type {
 struct crypto_hash;
 struct crypto_hash *crypto_hash_new(void);
 void crypto_hash_add(struct crypto_hash *h, struct slice s);
+/* Another one that goes on from here. */
+struct crypto_hash *crypto_hash_dup(const struct crypto_hash *h);
 void crypto_hash_end(struct crypto_hash *h, unsigned char out[SHA256_LEN]);
 void crypto_hash_free(struct crypto_hash *h);
 

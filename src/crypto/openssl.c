@@ -57,6 +57,15 @@ void crypto_hash_add(struct crypto_hash *h, struct slice s)
 		abort();
 }
 
+struct crypto_hash *crypto_hash_dup(const struct crypto_hash *h)
+{
+	struct crypto_hash *copy = crypto_hash_new();
+
+	if (EVP_MD_CTX_copy_ex(copy->ctx, h->ctx) != 1)
+		abort();
+	return copy;
+}
+
 void crypto_hash_end(struct crypto_hash *h, unsigned char out[SHA256_LEN])
 {
 	if (EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)

@@ -23,6 +23,7 @@ struct eval_env {
 	size_t ntrusted;
 	bool iprev;	   /* look for the client's name */
 	bool received_spf; /* stamp Received-SPF too */
+	struct arc_options arc;
 	struct dkim_verify_options dkim;
 	struct dmarc_options dmarc;
 	unsigned dns_wait_ms;	  /* of one message */

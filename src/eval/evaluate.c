@@ -20,6 +20,7 @@ struct evaluation {
 	const struct field_list *fields;
 	struct dns_budget *budget;
 	struct dkim_verifier *verifier; /* NULL: bad header block */
+	struct arc_verifier *arc;	/* the same */
 	struct addr_authors authors;
 	struct spf_query spf;
 	const char *spf_skipped; /* why; NULL: it is checked */
@@ -93,6 +94,8 @@ struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
 						e->authors.domains,
 						e->authors.ndomains);
 		dkim_verifier_prefetch(e->verifier, e->budget);
+		e->arc = arc_verifier_new(a, &env->arc, fields);
+		arc_verifier_prefetch(e->arc, e->budget);
 	}
 	dmarc_prefetch(a, e->budget, &env->dmarc, &e->authors);
 	return e;
@@ -100,13 +103,16 @@ struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
 
 bool evaluation_wants_body(const struct evaluation *e)
 {
-	return e->verifier != NULL && dkim_verifier_wants_body(e->verifier);
+	return e->verifier != NULL && (dkim_verifier_wants_body(e->verifier) ||
+				       arc_verifier_wants_body(e->arc));
 }
 
 void evaluation_body(struct evaluation *e, struct slice bytes)
 {
-	if (e->verifier != NULL)
-		dkim_verifier_body(e->verifier, bytes);
+	if (e->verifier == NULL)
+		return;
+	dkim_verifier_body(e->verifier, bytes);
+	arc_verifier_body(e->arc, bytes);
 }
 
 /* Of one message's budget, for the methods that come later: the keys, and for
@@ -157,6 +163,13 @@ static void run_dkim(struct evaluation *e, int64_t now, struct results *ret)
 		report_unreadable(e, ret);
 }
 
+static void run_arc(struct evaluation *e, struct results *ret)
+{
+	ret->arc_client = e->client->addr;
+	if (e->arc != NULL)
+		arc_verifier_end(e->arc, e->budget, &ret->arc);
+}
+
 void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 {
 	struct dmarc_input in;
@@ -170,8 +183,8 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 	dns_budget_hold(e->budget, DMARC_QUERIES, DMARC_MS);
 	run_dkim(e, now, ret);
 	dns_budget_hold(e->budget, 0, 0);
-	in = (struct dmarc_input){&ret->authors, &ret->spf_mailfrom,
-				  &ret->dkim, e->env->dmarc};
+	in = (struct dmarc_input){&ret->authors, &ret->spf_mailfrom, &ret->dkim,
+				  e->env->dmarc};
 	dmarc_evaluate(e->arena, e->budget, &in, &ret->dmarc);
 	ret->dmarc_explanation = dmarc_explain(e->arena, &in, &ret->dmarc);
 	if (!dmarc_second_opinion(e->arena, &e->client->addr, &ret->dmarc,
@@ -181,6 +194,7 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 					      : "differs";
 	else
 		ret->second_opinion = NULL;
+	run_arc(e, ret);
 	/* Last, so that no verdict waits for them or lacks its questions. */
 	run_spf_helo(e, ret);
 	if (e->iprev_wanted)
@@ -221,5 +235,6 @@ void evaluation_free(struct evaluation *e)
 	if (e == NULL)
 		return;
 	dkim_verifier_free(e->verifier);
+	arc_verifier_free(e->arc);
 	dns_budget_free(e->budget);
 }

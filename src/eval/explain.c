@@ -81,6 +81,19 @@ const char *explain_dkim(struct arena *a, const struct dkim_results *d)
 	return strbuf_cstr(&b);
 }
 
+/* "none", "pass:sealer.example", "fail (reason)" */
+static const char *explain_arc(struct arena *a, const struct arc_result *r)
+{
+	if (r->status == ARC_STATUS_NONE)
+		return "none";
+	return arena_printf(a, "%s%s%s%s%s%s", arc_status_name(r->status),
+			    r->n > 0 ? ":" : "",
+			    r->n > 0 ? r->v[r->n - 1].seal_domain : "",
+			    r->reason != NULL ? " (" : "",
+			    r->reason != NULL ? r->reason : "",
+			    r->reason != NULL ? ")" : "");
+}
+
 /* What was done, by which rule, and what had been asked for. */
 static void add_disposition(struct strbuf *b, const struct verdict *v,
 			    const char *rules)
@@ -115,7 +128,8 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 	add_spf(&b, "spf_helo", &r->spf_helo);
 	add_spf(&b, "spf", &r->spf_mailfrom);
 	add_iprev(&b, &r->iprev);
-	strbuf_printf(&b, " %s arc=none dmarc=%s", explain_dkim(a, &r->dkim),
+	strbuf_printf(&b, " %s arc=%s dmarc=%s", explain_dkim(a, &r->dkim),
+		      explain_arc(a, &r->arc),
 		      dmarc_status_name(r->dmarc.status));
 	add_disposition(&b, v, rules_text(a, &v->rules));
 	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
@@ -168,6 +182,24 @@ static void json_dkim(struct strbuf *b, const struct dkim_results *d)
 	strbuf_adds(b, "]");
 }
 
+static void json_arc(struct strbuf *b, const struct arc_result *r)
+{
+	json_name(b, "arc");
+	strbuf_adds(b, "{");
+	json_text(b, "result", arc_status_name(r->status));
+	json_text(b, "reason", r->reason);
+	json_bool(b, "temporary", r->temporary);
+	if (r->status == ARC_STATUS_PASS)
+		json_number(b, "oldest_pass", r->oldest_pass);
+	json_name(b, "sealers");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < r->n; i++) {
+		json_next(b);
+		json_string(b, slice_of(r->v[i].seal_domain));
+	}
+	strbuf_adds(b, "]}");
+}
+
 static void json_dmarc(struct strbuf *b, const struct results *r)
 {
 	const struct dmarc_result *d = &r->dmarc;
@@ -197,6 +229,7 @@ const char *explain_json(struct arena *a, const struct results *r,
 	json_spf(&b, "spf", &r->spf_mailfrom);
 	json_iprev(&b, &r->iprev);
 	json_dkim(&b, &r->dkim);
+	json_arc(&b, &r->arc);
 	json_dmarc(&b, r);
 	json_slice(&b, "authres", authres, true);
 	strbuf_adds(&b, "}");

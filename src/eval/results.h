@@ -5,6 +5,7 @@
 #ifndef MAILSEAL_EVAL_RESULTS_H
 #define MAILSEAL_EVAL_RESULTS_H
 
+#include "arc/arc.h"
 #include "dkim/dkim.h"
 #include "dmarc/dmarc.h"
 #include "iprev/iprev.h"
@@ -16,6 +17,8 @@ struct results {
 	struct spf_result spf_helo; /* not checked: has a reason */
 	struct spf_result spf_mailfrom;
 	struct dkim_results dkim;
+	struct arc_result arc;
+	struct ip arc_client; /* from whom it came: smtp.remote-ip */
 	struct addr_authors authors;
 	struct dmarc_result dmarc;
 	const char *dmarc_explanation; /* one line, printable ASCII */

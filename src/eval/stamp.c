@@ -172,6 +172,28 @@ static void add_dmarc(struct arena *a, struct authres_writer *w,
 							       : d->policy)));
 }
 
+/* RFC 8617 6 and 10.2 */
+static void add_arc(struct arena *a, struct authres_writer *w,
+		    const struct results *r)
+{
+	char text[IP_TEXT_MAX];
+
+	if (r->arc.status == ARC_STATUS_NONE)
+		return;
+	authres_method(
+		w, "arc", arc_status_name(r->arc.status), r->arc.reason,
+		r->arc.n > 0 ? arena_printf(a, "i=%zu as.d=%s", r->arc.n,
+					    r->arc.v[r->arc.n - 1].seal_domain)
+			     : NULL);
+	if (r->arc_client.family != IP_NONE)
+		authres_prop(w, "smtp", "remote-ip",
+			     slice_of(ip_format(&r->arc_client, text)));
+	if (r->arc.status == ARC_STATUS_PASS)
+		authres_prop(
+			w, "header", "oldest-pass",
+			slice_of(arena_printf(a, "%u", r->arc.oldest_pass)));
+}
+
 /* RFC 8601 2.7.3: policy.iprev is the client's address. */
 static void add_iprev(struct authres_writer *w, const struct iprev_result *i)
 {
@@ -193,6 +215,7 @@ struct slice stamp_authres(struct arena *a, const char *authserv_id,
 	authres_begin(&w, a, authserv_id);
 	add_dmarc(a, &w, r, v);
 	add_dkim(a, &w, &r->dkim);
+	add_arc(a, &w, r);
 	add_spf(&w, &r->spf_helo);
 	add_spf(&w, &r->spf_mailfrom);
 	add_iprev(&w, &r->iprev);

@@ -180,6 +180,8 @@ static void fill_env(struct eval_env *e, const struct config *c)
 		.clock_skew = (unsigned)c->dkim.clock_skew,
 		.keycache = crypto_keycache_new(KEYCACHE_KEYS),
 	};
+	e->arc = (struct arc_options){e->dkim.min_rsa_bits,
+				      e->dkim.max_rsa_bits, e->dkim.keycache};
 }
 
 struct app *app_new(const struct config *c, struct strbuf *errors,

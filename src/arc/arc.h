@@ -1,0 +1,75 @@
+/*
+ * ARC (RFC 8617): the chain of sets that forwarders and lists leave, checked as
+ * a stream like DKIM.  Nothing outside of this directory knows how; the result
+ * is a value.  ARC says nothing about a message by itself: whoever sealed it
+ * must be trusted by name.
+ */
+#ifndef MAILSEAL_ARC_ARC_H
+#define MAILSEAL_ARC_ARC_H
+
+#include "crypto/crypto.h"
+#include "dns/dns.h"
+#include "mail/field.h"
+
+#define ARC_SETS_MAX 50 /* RFC 8617 4.2.1 */
+
+enum arc_status {
+	ARC_STATUS_NONE, /* no set */
+	ARC_STATUS_PASS,
+	ARC_STATUS_FAIL,
+};
+
+/* One set of the chain. */
+struct arc_set {
+	const char *seal_domain;      /* d= of ARC-Seal, canonical */
+	const char *signature_domain; /* of ARC-Message-Signature */
+	/* The value of ARC-Authentication-Results after "i=N;": an
+	 * Authentication-Results value (RFC 8601 2.2). */
+	struct slice results;
+	/* RFC 6376 5.4 asks for it; a signature without it passes all the
+	 * same, but speaks for no author. */
+	bool signs_from;
+};
+
+struct arc_result {
+	enum arc_status status;
+	const char *reason; /* constant; NULL unless fail */
+	/* A DNS answer was not to be had: RFC 8617 5.2.1 makes it a failure,
+	 * but it says nothing about the chain. */
+	bool temporary;
+	bool ended; /* the newest seal says cv=fail */
+	/* Of a chain that is complete and in order; v[0] is i=1. */
+	size_t n;
+	struct arc_set *v;
+	/* RFC 8617 5.2 step 5: the lowest instance from which on every
+	 * ARC-Message-Signature passes, 0: all; only with pass */
+	unsigned oldest_pass;
+};
+
+struct arc_options {
+	unsigned min_rsa_bits;
+	unsigned max_rsa_bits;
+	struct crypto_keycache *keycache; /* not NULL */
+};
+
+struct arc_verifier;
+
+/* Reads the chain, and hashes what the header gives.  All arguments must live
+ * until arc_verifier_free(). */
+struct arc_verifier *arc_verifier_new(struct arena *a,
+				      const struct arc_options *o,
+				      const struct field_list *fields);
+/* Warms the cache with the keys. */
+void arc_verifier_prefetch(struct arc_verifier *v, struct dns_budget *b);
+/* False: no signature needs the body. */
+bool arc_verifier_wants_body(const struct arc_verifier *v);
+void arc_verifier_body(struct arc_verifier *v, struct slice bytes);
+/* RFC 8617 5.2, steps 1 to 7. */
+void arc_verifier_end(struct arc_verifier *v, struct dns_budget *b,
+		      struct arc_result *ret);
+void arc_verifier_free(struct arc_verifier *v); /* NULL is allowed */
+
+/* "none", "pass", "fail" */
+const char *arc_status_name(enum arc_status s);
+
+#endif

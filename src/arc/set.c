@@ -1,0 +1,353 @@
+/*
+ * Reads ARC fields strictly: what is not as RFC 8617 4.1 has it ends the chain.
+ *
+ * First every field is put into the place that its i= says; only when each
+ * place is filled once are the tags read.  The newest set alone decides whether
+ * the chain has been given up (cv=fail).
+ */
+#include "arc/set.h"
+
+#include <string.h>
+
+#include "mail/base64.h"
+#include "mail/domain.h"
+#include "mail/tagvalue.h"
+
+#define B_MAX 4096 /* base64; an RSA key of 16384 bits gives 2732 */
+
+/* The fields of one instance. */
+struct place {
+	const struct field *results, *signature, *seal;
+};
+
+enum kind {
+	RESULTS,
+	SIGNATURE,
+	SEAL,
+	KINDS,
+};
+
+static const char *const names[KINDS] = {
+	[RESULTS] = "ARC-Authentication-Results",
+	[SIGNATURE] = "ARC-Message-Signature",
+	[SEAL] = "ARC-Seal",
+};
+
+static bool fail(struct arc_chain *c, const char *reason)
+{
+	if (c->reason == NULL)
+		c->reason = reason;
+	return false;
+}
+
+/* ---- i= ---- */
+
+/* RFC 8617 4.2.1: 1 to 50, without a zero in front; 0 when it is none. */
+static unsigned instance_of(struct slice s)
+{
+	uint64_t n;
+
+	if (s.n == 0 || s.p[0] == '0' || !slice_u64(s, ARC_SETS_MAX, &n))
+		return 0;
+	return (unsigned)n;
+}
+
+/* Without comments (RFC 5322 3.2.2) and white space; false when one does not
+ * end. */
+static bool without_cfws(struct arena *a, struct slice s, struct slice *ret)
+{
+	char *out = arena_alloc(a, s.n + 1);
+	size_t n = 0;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (c == '(') {
+			depth++;
+		} else if (c == ')' && depth > 0) {
+			depth--;
+		} else if (depth > 0) {
+			i += c == '\\';
+		} else if (!ascii_iswsp(c) && c != '\r' && c != '\n') {
+			out[n++] = c;
+		}
+	}
+	*ret = (struct slice){out, n};
+	return depth == 0;
+}
+
+/* "i=N;" at the beginning (RFC 8617 4.1.1); *rest is what follows. */
+static unsigned results_instance(struct arena *a, const struct field *f,
+				 struct slice *rest)
+{
+	struct slice text;
+
+	*rest = f->value;
+	if (!without_cfws(a, slice_cut(rest, ';'), &text) || rest->p == NULL ||
+	    slice_trim(*rest).n == 0 || !slice_starts_ci(text, "i="))
+		return 0;
+	return instance_of(slice_from(text, 2));
+}
+
+static unsigned tags_instance(struct arc_chain *c, const struct field *f)
+{
+	struct tagvalue_list tags;
+	const char *reason;
+	struct slice i;
+
+	if (!tagvalue_parse(f->value, &tags, &reason)) {
+		fail(c, reason);
+		return 0;
+	}
+	return tagvalue_get(&tags, "i", &i) ? instance_of(i) : 0;
+}
+
+static bool put(struct arc_chain *c, const struct field **at,
+		const struct field *f)
+{
+	if (*at != NULL)
+		return fail(c, "several ARC fields of one kind and instance");
+	*at = f;
+	return true;
+}
+
+static bool place_field(struct arena *a, struct arc_chain *c,
+			struct place v[ARC_SETS_MAX], enum kind kind,
+			const struct field *f)
+{
+	struct slice rest;
+	unsigned i = kind == RESULTS ? results_instance(a, f, &rest)
+				     : tags_instance(c, f);
+
+	if (i == 0)
+		return fail(c, "ARC field without a valid i=");
+	if (i > c->n)
+		c->n = i;
+	if (kind == RESULTS)
+		return put(c, &v[i - 1].results, f);
+	return put(c, kind == SEAL ? &v[i - 1].seal : &v[i - 1].signature, f);
+}
+
+static bool place_all(struct arena *a, struct arc_chain *c,
+		      const struct field_list *l, struct place v[ARC_SETS_MAX])
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		for (enum kind k = RESULTS; k < KINDS; k++) {
+			if (!slice_is_ci(l->v[i].name, names[k]))
+				continue;
+			if (++seen > (size_t)KINDS * ARC_SETS_MAX)
+				return fail(c, "more than 50 ARC sets");
+			if (!place_field(a, c, v, k, &l->v[i]))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool is_complete(struct arc_chain *c, const struct place *v)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (v[i].results == NULL || v[i].signature == NULL ||
+		    v[i].seal == NULL)
+			return fail(c, "ARC set is incomplete");
+	return true;
+}
+
+/* ---- tags ---- */
+
+static bool base64_tag(struct arena *a, const struct tagvalue_list *l,
+		       const char *name, struct slice *ret)
+{
+	struct slice v, text;
+
+	return tagvalue_get(l, name, &v) && v.n <= B_MAX &&
+	       without_cfws(a, v, &text) && base64_decode(a, text, ret) &&
+	       ret->n > 0;
+}
+
+/* RFC 6376 3.5 has no final dot in d= and s=. */
+static const char *domain_tag(struct arena *a, const struct tagvalue_list *l,
+			      const char *name)
+{
+	struct slice v;
+
+	if (!tagvalue_get(l, name, &v) || v.n == 0 || v.p[v.n - 1] == '.')
+		return NULL;
+	return domain_canon(a, v);
+}
+
+static const char *read_common(struct arena *a, const struct tagvalue_list *l,
+			       struct arc_tags *ret)
+{
+	const char *selector = domain_tag(a, l, "s");
+	struct slice v = {"", 0};
+
+	(void)tagvalue_get(l, "a", &v);
+	if (slice_is(v, "rsa-sha256"))
+		ret->type = CRYPTO_RSA;
+	else if (slice_is(v, "ed25519-sha256"))
+		ret->type = CRYPTO_ED25519;
+	else
+		return "a= is missing or not accepted";
+	ret->domain = domain_tag(a, l, "d");
+	if (ret->domain == NULL || selector == NULL)
+		return "d= or s= is missing or no domain";
+	if (!base64_tag(a, l, "b", &ret->sig))
+		return "b= is missing or malformed";
+	ret->query = arena_printf(a, "%s._domainkey.%s", selector, ret->domain);
+	return NULL;
+}
+
+/* RFC 8617 4.1.3 */
+static const char *read_seal(struct arena *a, const struct field *f,
+			     struct arc_seal *ret)
+{
+	static const char *const words[] = {"none", "pass", "fail"};
+	struct tagvalue_list l;
+	const char *reason;
+	struct slice v;
+
+	ret->tags.field = f;
+	if (!tagvalue_parse(f->value, &l, &reason))
+		return reason;
+	if (tagvalue_get(&l, "h", &v))
+		return "ARC-Seal with h=";
+	reason = read_common(a, &l, &ret->tags);
+	if (reason != NULL)
+		return reason;
+	if (tagvalue_get(&l, "cv", &v))
+		for (int i = ARC_CV_NONE; i <= ARC_CV_FAIL; i++)
+			if (slice_is_ci(v, words[i])) {
+				ret->cv = (enum arc_cv)i;
+				return NULL;
+			}
+	return "cv= is missing or unknown";
+}
+
+static bool read_mode(struct slice s, enum canon_mode *ret)
+{
+	*ret = slice_is(s, "relaxed") ? CANON_RELAXED : CANON_SIMPLE;
+	return slice_is(s, "relaxed") || slice_is(s, "simple");
+}
+
+static bool read_canon(const struct tagvalue_list *l, struct arc_signature *ret)
+{
+	struct slice body, header;
+
+	ret->header = CANON_SIMPLE;
+	ret->body = CANON_SIMPLE;
+	ret->any_canon = !tagvalue_get(l, "c", &body);
+	if (ret->any_canon)
+		return true;
+	header = slice_cut(&body, '/');
+	return read_mode(header, &ret->header) &&
+	       (body.p == NULL || read_mode(body, &ret->body));
+}
+
+static bool lists(struct slice h, const char *name)
+{
+	while (h.p != NULL)
+		if (slice_is_ci(slice_trim(slice_cut(&h, ':')), name))
+			return true;
+	return false;
+}
+
+static const char *read_names(const struct tagvalue_list *l,
+			      struct arc_signature *ret)
+{
+	if (!tagvalue_get(l, "h", &ret->h))
+		return "h= is missing";
+	ret->from = lists(ret->h, "From");
+	/* RFC 8617 4.1.2 */
+	return lists(ret->h, "ARC-Seal") ? "h= with ARC-Seal" : NULL;
+}
+
+/* RFC 8617 4.1.2: as DKIM-Signature, but for i= and v=. */
+static const char *read_signature(struct arena *a, const struct field *f,
+				  struct arc_signature *ret)
+{
+	struct tagvalue_list l;
+	const char *reason;
+	struct slice v;
+
+	ret->tags.field = f;
+	ret->length = UINT64_MAX;
+	if (!tagvalue_parse(f->value, &l, &reason))
+		return reason;
+	reason = read_common(a, &l, &ret->tags);
+	if (reason != NULL)
+		return reason;
+	if (!base64_tag(a, &l, "bh", &ret->body_hash) ||
+	    ret->body_hash.n != SHA256_LEN)
+		return "bh= is missing or malformed";
+	if (!read_canon(&l, ret))
+		return "unknown canonicalization";
+	if (tagvalue_get(&l, "l", &v) &&
+	    !slice_u64(v, UINT64_MAX - 1, &ret->length))
+		return "l= is malformed";
+	return read_names(&l, ret);
+}
+
+/* ---- the chain ---- */
+
+static bool read_link(struct arena *a, struct arc_chain *c, size_t i,
+		      const struct place *p)
+{
+	struct arc_link *link = &c->v[i];
+	const char *reason = read_seal(a, p->seal, &link->seal);
+
+	link->results = p->results;
+	(void)results_instance(a, p->results, &link->results_text);
+	link->signature.bad = read_signature(a, p->signature, &link->signature);
+	if (reason != NULL)
+		return fail(c, reason);
+	/* RFC 8617 5.2 step 3: only the newest signature must verify */
+	if (i + 1 == c->n && link->signature.bad != NULL)
+		return fail(c, link->signature.bad);
+	return true;
+}
+
+static bool read_links(struct arena *a, struct arc_chain *c,
+		       const struct place *v)
+{
+	struct arc_seal newest;
+
+	/* step 2, before anything else is looked at */
+	if (read_seal(a, v[c->n - 1].seal, &newest) == NULL &&
+	    newest.cv == ARC_CV_FAIL) {
+		c->ended = true;
+		return fail(c, "the newest seal says cv=fail");
+	}
+	c->v = arena_array(a, c->n, sizeof(*c->v));
+	for (size_t i = 0; i < c->n; i++)
+		if (!read_link(a, c, i, &v[i]))
+			return false;
+	return true;
+}
+
+static bool has_order(struct arc_chain *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].seal.cv != (i == 0 ? ARC_CV_NONE : ARC_CV_PASS))
+			return fail(c, "cv= does not fit its place");
+	return true;
+}
+
+void arc_chain_read(struct arena *a, const struct field_list *fields,
+		    struct arc_chain *ret)
+{
+	struct place *v = arena_array(a, ARC_SETS_MAX, sizeof(*v));
+
+	*ret = (struct arc_chain){0};
+	if (!place_all(a, ret, fields, v) || ret->n == 0)
+		return;
+	if (v[ret->n - 1].seal == NULL) {
+		fail(ret, "ARC set is incomplete");
+		return;
+	}
+	if (is_complete(ret, v) && read_links(a, ret, v))
+		(void)has_order(ret);
+}
