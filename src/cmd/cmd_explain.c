@@ -8,6 +8,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/record_read.h"
+#include "report/record.h"
 
 #define TEXT_MAX 65536
 
@@ -22,14 +23,19 @@ static struct slice get(const struct source *s, const char *path)
 	return record_read(s->arena, s->file, s->record, path);
 }
 
-/* Wire text for a terminal. */
-static const char *shown(const struct source *s, const char *path)
+/* Text for a terminal: it is the wire's, or that of whoever wrote the file. */
+static const char *escaped(const struct source *s, struct slice text)
 {
 	struct strbuf b;
 
 	strbuf_init(&b, s->arena, TEXT_MAX);
-	strbuf_add_escaped(&b, get(s, path), 4096);
+	strbuf_add_escaped(&b, text, 4096);
 	return strbuf_cstr(&b);
+}
+
+static const char *shown(const struct source *s, const char *path)
+{
+	return escaped(s, get(s, path));
 }
 
 static bool has(const struct source *s, const char *path)
@@ -75,13 +81,8 @@ static void print_envelope(const struct source *s)
 				      "$.envelope.to", &to);
 
 	printf("MAIL FROM: %s\n", shown(s, "$.envelope.sender"));
-	for (size_t i = 0; i < n; i++) {
-		struct strbuf b;
-
-		strbuf_init(&b, s->arena, TEXT_MAX);
-		strbuf_add_escaped(&b, slice_of(to[i]), 1024);
-		printf("RCPT TO: %s\n", strbuf_cstr(&b));
-	}
+	for (size_t i = 0; i < n; i++)
+		printf("RCPT TO: %s\n", escaped(s, slice_of(to[i])));
 	if ((int64_t)n < record_read_number(s->arena, s->file, s->record,
 					    "$.envelope.recipients"))
 		printf("RCPT TO: %s recipients in all\n",
@@ -154,7 +155,7 @@ static void print_rules(const struct source *s)
 		puts("Rule: none decided");
 	for (size_t i = 0; i < n; i++)
 		printf("Rule: %s matched, in mode monitor or not drawn\n",
-		       would[i]);
+		       escaped(s, slice_of(would[i])));
 }
 
 static void print_answer(const struct source *s)
@@ -191,6 +192,10 @@ static void print_edits(const struct source *s)
 			printf(":%s", shown(&e, "$.value"));
 		putchar('\n');
 	}
+	if (record_read_number(s->arena, s->file, s->record,
+			       "$.verdict.removed") > RECORD_REMOVED_MAX)
+		printf("Field: %s removed in all\n",
+		       shown(s, "$.verdict.removed"));
 }
 
 static void add_data(struct strbuf *b, const struct dns_recorded *q,
@@ -216,6 +221,11 @@ static void print_dns(const struct source *s)
 {
 	struct dns_recorded *v;
 	size_t n = record_read_dns(s->arena, s->file, s->record, &v);
+
+	if (slice_is(get(s, "$.cut"), "true"))
+		puts("DNS: not kept, the record would be too large");
+	if (slice_is(get(s, "$.hashed"), "true"))
+		puts("DNS: what may tell a local-part is not kept");
 
 	for (size_t i = n; i > 0; i--) { /* the first question first */
 		const struct dns_recorded *q = &v[i - 1];
@@ -249,6 +259,20 @@ static void print_words(const struct source *s)
 		printf("Log: %s\n", shown(s, "$.log"));
 }
 
+/* Ours is ASCII; of what somebody else wrote the rest is no terminal's. */
+static void print_json(const char *record)
+{
+	for (const char *p = record; *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+
+		if (c >= 0x20 && c < 0x7f)
+			putchar(c);
+		else if (c >= 0x7f)
+			printf("\\u%04x", c);
+	}
+	putchar('\n');
+}
+
 static int explain(struct arena *a, const struct journal_place *place,
 		   const char *id, bool json)
 {
@@ -260,7 +284,7 @@ static int explain(struct arena *a, const struct journal_place *place,
 		return status;
 	s.record = journal_place_record(a, "explain", s.file, id, &status);
 	if (s.record != NULL && json)
-		puts(s.record);
+		print_json(s.record);
 	else if (s.record != NULL)
 		print_words(&s);
 	journal_close(s.file);

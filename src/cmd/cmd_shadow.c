@@ -74,13 +74,23 @@ static size_t unite(struct total *t, size_t n)
 	return out;
 }
 
-static void print_top(const char *what, struct total *t, size_t n)
+static const char *shown(struct arena *a, const char *text)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, a, 4096);
+	strbuf_add_escaped(&b, slice_of(text), 1000);
+	return strbuf_cstr(&b);
+}
+
+static void print_top(struct arena *a, const char *what, struct total *t,
+		      size_t n)
 {
 	n = unite(t, n);
 	printf("  %s:", what);
 	for (size_t i = 0; i < n && i < TOP; i++)
-		printf("%s %s (%" PRId64 ")", i > 0 ? "," : "", t[i].name,
-		       t[i].messages);
+		printf("%s %s (%" PRId64 ")", i > 0 ? "," : "",
+		       shown(a, t[i].name), t[i].messages);
 	if (n > TOP)
 		printf(", and %zu more", n - TOP);
 	putchar('\n');
@@ -105,9 +115,9 @@ static size_t print_rule(struct arena *a, const struct journal_count *v,
 	}
 	printf("%s would %s %" PRId64 " messages, %" PRId64
 	       " of them by a list or a forwarder\n",
-	       v[0].rule, v[0].action, messages, reasoned);
-	print_top("domains", domains, i);
-	print_top("sources", networks, i);
+	       shown(a, v[0].rule), shown(a, v[0].action), messages, reasoned);
+	print_top(a, "domains", domains, i);
+	print_top(a, "sources", networks, i);
 	return i;
 }
 

@@ -13,6 +13,7 @@
 #include "milter/app.h"
 
 #define ERRORS_MAX 65536
+#define SHOWN_MAX  262144
 
 struct again {
 	struct arena *arena;
@@ -64,6 +65,10 @@ static void read_recipients(struct again *x)
 	for (size_t i = 0; i < n; i++)
 		rule_recipients_add(&x->app->rules, x->recipients,
 				    slice_of(to[i]));
+	if (n < x->envelope.nrcpts)
+		printf("%zu of %zu recipients are in the record: a rule that "
+		       "asks for recipients may come out differently\n",
+		       n, x->envelope.nrcpts);
 }
 
 static void decide(const struct again *x, const struct field_list *fields,
@@ -90,7 +95,17 @@ static void decide(const struct again *x, const struct field_list *fields,
 
 	policy_decide(x->arena, &o, r, v);
 	rules_run(x->arena, &x->app->rules, &f, &v->rules);
-	policy_apply_rule(x->arena, &o, r, x->envelope.queue_id, v);
+	policy_apply_rule(x->arena, &o, &r->authors, x->envelope.queue_id, v);
+}
+
+/* For a terminal. */
+static const char *shown(const struct again *x, struct slice text)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, x->arena, SHOWN_MAX);
+	strbuf_add_escaped(&b, text, SHOWN_MAX / 4);
+	return strbuf_cstr(&b);
 }
 
 /* True when the same stands in the record. */
@@ -101,8 +116,8 @@ static bool compare(const struct again *x, const char *what, const char *path,
 
 	if (slice_eq(then, now))
 		return true;
-	printf("%s was: %.*s\n%s is:  %.*s\n", what, (int)then.n, then.p, what,
-	       (int)now.n, now.p);
+	printf("%s was: %s\n%s is:  %s\n", what, shown(x, then), what,
+	       shown(x, now));
 	return false;
 }
 
@@ -164,6 +179,16 @@ static int run(struct again *x, struct slice message)
 		fputs("mailseal verify: this message was outgoing, and not "
 		      "evaluated\n",
 		      stderr);
+		return EX_DATAERR;
+	}
+	if (is_true(x, "$.hashed") || is_true(x, "$.cut")) {
+		fprintf(stderr,
+			"mailseal verify: the record has %s; the evaluation "
+			"cannot be made again\n",
+			is_true(x, "$.cut") ? "no DNS answers: it would have "
+					      "been too large"
+					    : "digests in place of local-parts "
+					      "(journal.hash_local_parts)");
 		return EX_DATAERR;
 	}
 	read_facts(x);

@@ -119,8 +119,10 @@ void policy_decide(struct arena *a, const struct policy_options *o,
  * the text of a reply.
  */
 void policy_apply_rule(struct arena *a, const struct policy_options *o,
-		       const struct results *r, struct slice queue_id,
-		       struct verdict *v);
+		       const struct addr_authors *authors,
+		       struct slice queue_id, struct verdict *v);
+/* Has a rule decided in place of DMARC? */
+bool policy_overruled(const struct verdict *v);
 /* Does the rule that decided set this aside? */
 bool policy_skips(const struct verdict *v, enum rule_skip what);
 /* Why mail from this client was or will be judged elsewhere: a constant, or
@@ -258,10 +260,10 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 		   const struct results *r, const struct verdict *v,
 		   struct edits *ret);
 /* Forged own fields out and the signatures in, the first key topmost; below
- * them X-Mailseal-Rule unless `label` is NULL. */
+ * them X-Mailseal-Quarantine and X-Mailseal-Rule, when `v` (or NULL) says so. */
 void stamp_outbound(struct arena *a, const struct own_fields *own,
-		    const struct slice *signatures, size_t n, const char *label,
-		    struct edits *ret);
+		    const struct slice *signatures, size_t n,
+		    const struct verdict *v, struct edits *ret);
 /* One more field at the top, unsigned: X-Mailseal-Preflight.  `value`: folds as
  * LF. */
 void stamp_preflight(struct arena *a, const char *value, struct edits *e);

@@ -5,14 +5,12 @@
 #include "eval/eval.h"
 
 static struct smtp_reply reply_of(struct arena *a, const struct rule *rule,
-				  const struct results *r,
+				  const struct addr_authors *authors,
 				  struct slice queue_id)
 {
 	bool temporary = rule->action == RULE_TEMPFAIL;
 	const struct reply_fields f = {
-		.domain = r != NULL && r->authors.ndomains > 0
-				  ? r->authors.domains[0]
-				  : NULL,
+		.domain = authors->ndomains > 0 ? authors->domains[0] : NULL,
 		.rule = rule->name,
 		.queue_id = queue_id,
 	};
@@ -46,8 +44,8 @@ static void quarantine(struct arena *a, const struct policy_options *o,
 }
 
 void policy_apply_rule(struct arena *a, const struct policy_options *o,
-		       const struct results *r, struct slice queue_id,
-		       struct verdict *v)
+		       const struct addr_authors *authors,
+		       struct slice queue_id, struct verdict *v)
 {
 	const struct rule *rule = v->rules.rule;
 
@@ -74,7 +72,7 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 							: VERDICT_TEMPFAIL;
 		if (rule->action == RULE_REJECT)
 			v->disposition = DMARC_P_REJECT;
-		v->reply = reply_of(a, rule, r, queue_id);
+		v->reply = reply_of(a, rule, authors, queue_id);
 		break;
 	case RULE_DISCARD:
 		accept(v);
@@ -83,6 +81,16 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 		break;
 	}
 	v->rule = arena_printf(a, "rule %s", rule->name);
+}
+
+bool policy_overruled(const struct verdict *v)
+{
+	const struct rule *rule = v->rules.rule;
+
+	return rule != NULL && rule->action != RULE_NONE &&
+	       rule->action != RULE_TAG &&
+	       (rule->action != RULE_ACCEPT ||
+		policy_skips(v, RULE_SKIP_DMARC));
 }
 
 bool policy_skips(const struct verdict *v, enum rule_skip what)

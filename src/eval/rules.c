@@ -89,36 +89,48 @@ static bool text_in(const struct string_list *l, struct slice text)
 	return false;
 }
 
+/* MTAs ignore a source route and deliver to what stands behind it (RFC 5321
+ * 4.1.1.3): it is no way around a rule. */
+static void read_path(struct arena *a, struct slice path, struct addr_path *ret)
+{
+	ptrdiff_t colon = slice_starts(path, "<@") ? slice_chr(path, ':') : -1;
+
+	if (colon < 0)
+		addr_path_parse(a, path, ret);
+	else
+		addr_path_parse(
+			a,
+			slice_of(arena_printf(a, "<%.*s",
+					      (int)path.n - (int)colon - 1,
+					      path.p + colon + 1)),
+			ret);
+}
+
 /* ---- conditions ---- */
+
+/* What is read once for all rules. */
+struct view {
+	const char *client_name; /* canonical, or NULL */
+	const char *helo;	 /* the same */
+	struct addr_path sender;
+};
+
+static void look(struct arena *a, const struct rule_facts *f, struct view *ret)
+{
+	*ret = (struct view){.helo = domain_canon(a, f->client->helo)};
+	if (f->client->name_confirmed)
+		ret->client_name = domain_canon(a, f->client->name);
+	read_path(a, f->envelope->sender, &ret->sender);
+}
 
 static bool client_matches(const struct rule *r, const struct rule_facts *f)
 {
 	return r->client.n == 0 || ip_nets_have(&r->client, &f->client->addr);
 }
 
-static bool name_matches(struct arena *a, const struct string_list *l,
-			 struct slice name)
+static bool name_matches(const struct string_list *l, const char *name)
 {
-	return l->n == 0 || domain_in(l, domain_canon(a, name));
-}
-
-static bool client_name_matches(struct arena *a, const struct rule *r,
-				const struct rule_facts *f)
-{
-	return r->client_name.n == 0 ||
-	       (f->client->name_confirmed &&
-		name_matches(a, &r->client_name, f->client->name));
-}
-
-static bool sender_matches(struct arena *a, const struct rule *r,
-			   const struct rule_facts *f)
-{
-	struct addr_path p;
-
-	if (r->sender.n == 0)
-		return true;
-	addr_path_parse(a, f->envelope->sender, &p);
-	return path_in(&r->sender, &p);
+	return l->n == 0 || domain_in(l, name);
 }
 
 static bool from_matches(const struct rule *r, const struct rule_facts *f)
@@ -177,40 +189,10 @@ static bool has_pass_of(const struct string_list *l,
 	return false;
 }
 
-/*
- * RFC 8617 7.2.1: a sealer is trusted by name, and each who sealed after it
- * could have written what it likes into the sets before.  Of the sealers named
- * in a row up to us, the first has seen the least change.  A signature that
- * does not cover From says nothing of an author.
- */
-static bool arc_vouches(struct arena *a, const struct string_list *sealers,
-			const struct results *x)
+static bool results_match(const struct rule *r, const struct results *x)
 {
-	const struct arc_result *arc = &x->arc;
-	const struct arc_set *first = NULL;
-
-	if (arc->status != ARC_STATUS_PASS || x->authors.ndomains != 1 ||
-	    !arc->v[arc->n - 1].signs_from)
-		return false;
-	for (size_t i = arc->n; i > 0; i--) {
-		if (!domain_in(sealers, arc->v[i - 1].seal_domain))
-			break;
-		first = &arc->v[i - 1];
-	}
-	return first != NULL &&
-	       arc_set_says_dmarc_pass(a, first, x->authors.domains[0]);
-}
-
-static bool asks_results(const struct rule *r)
-{
-	return (r->spf | r->dkim | r->arc | r->dmarc | r->iprev) != 0 ||
-	       r->dkim_domain.n > 0 || r->arc_sealer.n > 0;
-}
-
-static bool results_match(struct arena *a, const struct rule *r,
-			  const struct results *x)
-{
-	bool any = !asks_results(r);
+	bool any = (r->spf | r->dkim | r->dmarc | r->iprev) == 0 &&
+		   r->dkim_domain.n == 0;
 
 	if (any || x == NULL)
 		return any;
@@ -218,8 +200,6 @@ static bool results_match(struct arena *a, const struct rule *r,
 				      ? (unsigned)x->spf_mailfrom.status
 				      : RULE_RESULT_ABSENT) &&
 	       in_set(r->dkim, dkim_bit(&x->dkim)) &&
-	       in_set(r->arc, x->arc.status) &&
-	       (r->arc_sealer.n == 0 || arc_vouches(a, &r->arc_sealer, x)) &&
 	       in_set(r->dmarc, x->dmarc.status) &&
 	       in_set(r->iprev, x->iprev.checked ? (unsigned)x->iprev.status
 						 : RULE_RESULT_ABSENT) &&
@@ -237,17 +217,18 @@ static bool header_matches(const struct rule *r, const struct rule_facts *f)
 	return false;
 }
 
-static bool matches(struct arena *a, const struct rules *rules,
-		    const struct rule *r, const struct rule_facts *f)
+static bool matches(const struct rules *rules, const struct rule *r,
+		    const struct rule_facts *f, const struct view *v)
 {
 	return (enum rule_direction)r->direction == f->direction &&
-	       client_matches(r, f) && client_name_matches(a, r, f) &&
-	       name_matches(a, &r->helo, f->client->helo) &&
-	       sender_matches(a, r, f) && from_matches(r, f) &&
-	       recipient_matches(rules, r, f) &&
+	       client_matches(r, f) &&
+	       name_matches(&r->client_name, v->client_name) &&
+	       name_matches(&r->helo, v->helo) &&
+	       (r->sender.n == 0 || path_in(&r->sender, &v->sender)) &&
+	       from_matches(r, f) && recipient_matches(rules, r, f) &&
 	       (r->listener.n == 0 ||
 		text_in(&r->listener, f->client->listener)) &&
-	       login_matches(r, f) && results_match(a, r, f->results) &&
+	       login_matches(r, f) && results_match(r, f->results) &&
 	       header_matches(r, f) &&
 	       (r->size_above == 0 || f->size > (size_t)r->size_above);
 }
@@ -281,7 +262,7 @@ void rule_recipients_add(const struct rules *rules, struct rule_recipients *to,
 	if (!any_recipients(rules))
 		return;
 	a = arena_new();
-	addr_path_parse(a, path, &p);
+	read_path(a, path, &p);
 	for (size_t i = 0; i < rules->n; i++)
 		to->matched[i] += path_in(&rules->v[i].recipient, &p);
 	arena_free(a);
@@ -306,25 +287,29 @@ static unsigned draw(struct arena *a, const struct rules *rules,
 static bool is_drawn(struct arena *a, const struct rules *rules,
 		     const struct rule *r, const struct rule_facts *f)
 {
+	struct slice id;
+
 	if (r->percent == 0 || r->percent == 100 ||
 	    field_count(f->fields, "Message-ID") != 1)
 		return true;
-	return draw(a, rules, f,
-		    slice_trim(field_nth(f->fields, "Message-ID", 0)->value)) <
-	       (unsigned)r->percent;
+	id = slice_trim(field_nth(f->fields, "Message-ID", 0)->value);
+	return id.n == 0 || draw(a, rules, f, id) < (unsigned)r->percent;
 }
 
 void rules_run(struct arena *a, const struct rules *rules,
 	       const struct rule_facts *f, struct rule_outcome *ret)
 {
+	struct view v;
+
 	*ret = (struct rule_outcome){0};
 	if (rules->n == 0)
 		return;
+	look(a, f, &v);
 	ret->would = arena_array(a, rules->n, sizeof(const struct rule *));
 	for (size_t i = 0; i < rules->n && ret->rule == NULL; i++) {
 		const struct rule *r = &rules->v[i];
 
-		if (!matches(a, rules, r, f))
+		if (!matches(rules, r, f, &v))
 			continue;
 		if (r->mode == RULE_ENFORCE && is_drawn(a, rules, r, f))
 			ret->rule = r;
@@ -403,18 +388,66 @@ static bool covers(const struct rule *a, const struct rule *b)
 	       list_covers(&a->login, &b->login) &&
 	       set_covers(a->spf, b->spf) && set_covers(a->dkim, b->dkim) &&
 	       set_covers(a->dmarc, b->dmarc) &&
-	       set_covers(a->iprev, b->iprev) && set_covers(a->arc, b->arc) &&
-	       list_covers(&a->arc_sealer, &b->arc_sealer) &&
+	       set_covers(a->iprev, b->iprev) &&
 	       list_covers(&a->dkim_domain, &b->dkim_domain) &&
 	       list_covers(&a->header, &b->header) &&
 	       a->size_above <= b->size_above;
+}
+
+static bool complain(const struct rule *r, struct strbuf *errors,
+		     const char *what)
+{
+	strbuf_printf(errors, "%s: rules: %s\n", r->source, what);
+	return false;
+}
+
+/* What would be left out of account. */
+static bool check_members(const struct rule *r, struct strbuf *errors)
+{
+	bool ok = true;
+
+	if (r->action != RULE_ACCEPT && (r->override != 0 || r->skip != 0))
+		ok = complain(r, errors,
+			      "override and skip belong to the action accept; "
+			      "remove them");
+	else if (r->direction == RULE_OUTBOUND &&
+		 (r->override != 0 || r->skip != 0))
+		ok = complain(r, errors,
+			      "outgoing mail has nothing to skip; remove "
+			      "override and skip");
+	if (r->text != NULL && r->action != RULE_REJECT &&
+	    r->action != RULE_TEMPFAIL)
+		ok = complain(r, errors,
+			      "text belongs to the actions reject and "
+			      "tempfail; remove it");
+	/* so are the counts of what DMARC would have done called */
+	if (strcmp(r->name, "dmarc") == 0)
+		ok = complain(r, errors,
+			      "\"dmarc\" cannot be the name of a rule; give "
+			      "another one");
+	return ok;
+}
+
+/* May whoever sends a message make it such that the rule accepts it, whatever
+ * DMARC says?  Names in HELO and header, and MAIL FROM without SPF, are what
+ * the sender writes. */
+static bool accepts_anybody(const struct rule *r)
+{
+	const int64_t pass = (int64_t)1 << SPF_STATUS_PASS;
+
+	return r->action == RULE_ACCEPT && r->direction == RULE_INBOUND &&
+	       (r->skip == 0 || (r->skip & 1 << RULE_SKIP_DMARC) != 0) &&
+	       r->client.n == 0 && r->client_name.n == 0 &&
+	       r->listener.n == 0 && r->login.n == 0 && r->recipient.n == 0 &&
+	       r->dkim_domain.n == 0 &&
+	       (r->sender.n == 0 || r->spf == 0 || (r->spf & ~pass) != 0);
 }
 
 static bool check_rule(const struct rules *rules, size_t at,
 		       struct strbuf *errors)
 {
 	const struct rule *r = &rules->v[at];
-	bool ok = true;
+	bool ok = check_members(r, errors);
 
 	for (size_t i = 0; i < at; i++) {
 		if (strcmp(rules->v[i].name, r->name) != 0)
@@ -432,11 +465,12 @@ static bool check_rule(const struct rules *rules, size_t at,
 			      r->source);
 		ok = false;
 	}
-	if (r->direction == RULE_OUTBOUND && asks_results(r)) {
+	if (r->direction == RULE_OUTBOUND &&
+	    ((r->spf | r->dkim | r->dmarc | r->iprev) != 0 ||
+	     r->dkim_domain.n > 0)) {
 		strbuf_printf(errors,
 			      "%s: rules: outgoing mail has no results; remove "
-			      "spf, dkim, arc, dmarc, iprev, dkim_domain and "
-			      "arc_sealer\n",
+			      "spf, dkim, dmarc, iprev and dkim_domain\n",
 			      r->source);
 		ok = false;
 	}
@@ -455,6 +489,13 @@ bool rules_check(const struct rules *rules, struct strbuf *errors,
 	}
 	for (size_t j = 0; j < rules->n; j++) {
 		ok = check_rule(rules, j, errors) && ok;
+		if (accepts_anybody(&rules->v[j]))
+			strbuf_printf(
+				warnings,
+				"%s: rules: \"%s\" accepts what any sender can "
+				"write; ask for client, client_name, "
+				"dkim_domain, or sender with spf pass too\n",
+				rules->v[j].source, rules->v[j].name);
 		for (size_t i = 0; i < j; i++) {
 			if (!covers(&rules->v[i], &rules->v[j]))
 				continue;

@@ -85,12 +85,8 @@ struct rule {
 	/* sets; 0: any */
 	int64_t spf, dkim, dmarc, iprev;
 	struct string_list dkim_domain; /* domains: d= of one that passed */
-	/* domains: the chain passes, and was sealed by these alone from a
-	 * set on that says dmarc=pass of the author */
-	struct string_list arc_sealer;
-	int64_t arc;		   /* a set, of enum arc_status */
-	struct string_list header; /* names: a field of it is there */
-	int64_t size_above;	   /* bytes; 0: any */
+	struct string_list header;	/* names: a field of it is there */
+	int64_t size_above;		/* bytes; 0: any */
 };
 
 struct rules {
@@ -141,13 +137,14 @@ struct rule_outcome {
  *
  * `percent`: drawn by HMAC-SHA256 over the first author's domain and the
  * Message-ID, so that no sender can try again until it is lucky; a message
- * without exactly one Message-ID is always drawn.
+ * without exactly one Message-ID, or with an empty one, is always drawn.
  */
 void rules_run(struct arena *a, const struct rules *rules,
 	       const struct rule_facts *f, struct rule_outcome *ret);
 
 /* Lines "file:line: ..." in `errors` for what cannot be (false then), in
- * `warnings` for each rule that an earlier one leaves nothing to. */
+ * `warnings` for each rule that an earlier one leaves nothing to, and for one
+ * that accepts what any sender can write. */
 bool rules_check(const struct rules *rules, struct strbuf *errors,
 		 struct strbuf *warnings);
 

@@ -331,12 +331,14 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 }
 
 void stamp_outbound(struct arena *a, const struct own_fields *own,
-		    const struct slice *signatures, size_t n, const char *label,
-		    struct edits *ret)
+		    const struct slice *signatures, size_t n,
+		    const struct verdict *v, struct edits *ret)
 {
-	remove_own(a, own, n + 1, ret);
-	if (label != NULL)
-		insert(a, ret, own_names[OWN_RULE], slice_of(label));
+	remove_own(a, own, n + 2, ret);
+	if (v != NULL && v->label != NULL)
+		insert(a, ret, own_names[OWN_RULE], slice_of(v->label));
+	if (v != NULL && v->tag)
+		insert(a, ret, own_names[OWN_QUARANTINE], slice_of(v->mark));
 	for (size_t i = n; i > 0; i--)
 		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
 }

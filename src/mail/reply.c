@@ -96,7 +96,9 @@ static struct slice field_value(const struct reply_fields *f, int i)
 		return slice_of(f->domain != NULL ? f->domain : "unknown");
 	if (i == 1)
 		return slice_of(f->rule);
-	return reply_is_plain(f->queue_id) ? f->queue_id : SLICE("unknown");
+	return f->queue_id.n > 0 && reply_is_plain(f->queue_id)
+		       ? f->queue_id
+		       : SLICE("unknown");
 }
 
 static void fill_line(struct strbuf *b, struct slice line,

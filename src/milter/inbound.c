@@ -126,44 +126,45 @@ static const char *explain(struct session *s, const struct results *r,
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 {
 	struct policy_options o = options_of(s);
-	struct awareness_marks marks;
-	struct results r;
-	struct verdict v;
+	struct awareness_marks *marks = arena_alloc(s->msg, sizeof(*marks));
+	struct results *r = arena_alloc(s->msg, sizeof(*r));
+	struct verdict *v = arena_alloc(s->msg, sizeof(*v));
 
-	evaluation_end(s->evaluation, now, &r);
-	policy_decide(s->msg, &o, &r, &v);
-	v.rules = session_rules(s, &r.authors, &r);
-	policy_apply_rule(s->msg, &o, &r, s->envelope.queue_id, &v);
-	check_gate(s, &r, &v);
+	evaluation_end(s->evaluation, now, r);
+	policy_decide(s->msg, &o, r, v);
+	v->rules = session_rules(s, &r->authors, r);
+	policy_apply_rule(s->msg, &o, &r->authors, s->envelope.queue_id, v);
+	check_gate(s, r, v);
 	if (s->gate.refused)
-		refuse(s, &v);
-	tell_readers(s, &r, &v, &marks);
-	ask(s, &r, &v, ret);
-	app_count(s->app, r.dmarc.status, &v);
-	ret->log = session_log_line(s, explain(s, &r, &v));
-	session_remember(
-		s,
-		&(struct remembered){
-			now, &r.authors, &r, &v,
-			stamp_authres(s->msg, s->app->env.authserv_id, &r, &v)},
-		ret);
-	if (r.dmarc.difference != NULL)
+		refuse(s, v);
+	tell_readers(s, r, v, marks);
+	ask(s, r, v, ret);
+	app_count(s->app, r->dmarc.status, v);
+	ret->log = session_log_line(s, explain(s, r, v));
+	s->remembered = (struct remembered){
+		&r->authors, r, v,
+		stamp_authres(s->msg, s->app->env.authserv_id, r, v)};
+	if (r->dmarc.difference != NULL)
 		ret->warn = session_log_line(
 			s, arena_printf(s->msg, "dmarc.discovery differs: %s",
-					r.dmarc.difference));
-	else if (r.second_opinion != NULL)
+					r->dmarc.difference));
+	else if (r->second_opinion != NULL)
 		ret->warn = session_log_line(
 			s, arena_printf(s->msg, "libopendmarc differs: %s",
-					r.second_opinion));
+					r->second_opinion));
 }
 
 void inbound_unexamined(struct session *s, const char *reason,
 			struct session_outcome *ret)
 {
-	struct verdict v = {.action = VERDICT_ACCEPT};
-	struct results r;
+	struct results *r = arena_alloc(s->msg, sizeof(*r));
+	struct verdict *v = arena_alloc(s->msg, sizeof(*v));
 
-	evaluation_unexamined(s->msg, reason, &r);
-	stamp(s, &r, &v, &ret->edits);
-	app_count(s->app, r.dmarc.status, &v);
+	v->action = VERDICT_ACCEPT;
+	evaluation_unexamined(s->msg, reason, r);
+	stamp(s, r, v, &ret->edits);
+	app_count(s->app, r->dmarc.status, v);
+	s->remembered = (struct remembered){
+		&r->authors, r, v,
+		stamp_authres(s->msg, s->app->env.authserv_id, r, v)};
 }

@@ -157,19 +157,33 @@ static bool apply_rule(struct session *s, struct verdict *v)
 
 	*v = (struct verdict){.action = VERDICT_ACCEPT};
 	v->rules = session_rules(s, &s->authors, NULL);
-	policy_apply_rule(s->msg, &o, NULL, s->envelope.queue_id, v);
+	policy_apply_rule(s->msg, &o, &s->authors, s->envelope.queue_id, v);
 	return v->action == VERDICT_ACCEPT;
 }
 
-/* What a rule asks of the MTA. */
-static void obey(const struct verdict *v, struct session_outcome *ret)
+static void stamp(struct session *s, const struct verdict *v,
+		  const struct slice *values, size_t n, struct edits *ret)
 {
+	stamp_outbound(s->msg, &s->own, values, n, v, ret);
+	if (s->preflight_field != NULL)
+		stamp_preflight(s->msg, s->preflight_field, ret);
+}
+
+/* What a rule asks of the MTA.  A message that it will not hold gets the field
+ * in any case. */
+static void obey(struct session *s, const struct verdict *v,
+		 const struct slice *values, size_t n,
+		 struct session_outcome *ret)
+{
+	struct verdict tagged = *v;
+
 	ret->action = v->action;
 	ret->reply = v->reply;
 	if (!v->hold)
 		return;
 	ret->hold = v->mark;
-	ret->unheld = ret->edits;
+	tagged.tag = true;
+	stamp(s, &tagged, values, n, &ret->unheld);
 }
 
 static void finish(struct session *s, struct verdict *v,
@@ -185,9 +199,11 @@ static void finish(struct session *s, struct verdict *v,
 		preflight_end(s, values, n);
 	if (ok && taken && !within_limits(s))
 		n = 0;
-	stamp_outbound(s->msg, &s->own, values, n, v->label, &ret->edits);
-	if (s->preflight_field != NULL)
-		stamp_preflight(s->msg, s->preflight_field, &ret->edits);
+	if (!taken && n > 0) { /* whatever becomes of it, not in our name */
+		s->unsigned_why = "not taken, by a local rule";
+		n = 0;
+	}
+	stamp(s, v, values, n, &ret->edits);
 	ret->log = session_log_line(
 		s, arena_printf(s->msg, "%s%s",
 				explain_outbound(s, s->gate.refused ? 0 : n),
@@ -202,20 +218,21 @@ static void finish(struct session *s, struct verdict *v,
 		refuse(s, ret);
 		return;
 	}
-	obey(v, ret);
+	obey(s, v, values, n, ret);
 	if (ok || !taken)
 		return;
 	ret->action = VERDICT_TEMPFAIL;
 	ret->reply = (struct smtp_reply){
 		"451", "4.7.1", "message could not be signed, try again later"};
 	ret->edits.n = 0;
+	ret->hold = NULL;
 }
 
 void outbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 {
-	struct verdict v;
+	struct verdict *v = arena_alloc(s->msg, sizeof(*v));
 
-	finish(s, &v, ret);
-	session_remember(
-		s, &(struct remembered){now, &s->authors, NULL, &v, {0}}, ret);
+	(void)now;
+	finish(s, v, ret);
+	s->remembered = (struct remembered){&s->authors, NULL, v, {0}};
 }

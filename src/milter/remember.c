@@ -45,7 +45,9 @@ static size_t shadows_of(struct session *s, const struct verdict *v,
 		list[n++] = (struct journal_shadow){
 			r->name, rule_action_name((enum rule_action)r->action)};
 	}
-	if (v->would_be > v->disposition && v->rules.rule == NULL)
+	/* from clients that DMARC does not touch nothing would be done */
+	if (v->would_be > v->disposition && !policy_overruled(v) &&
+	    policy_exempt(&s->app->env, &s->msg_client) == NULL)
 		list[n++] = (struct journal_shadow){
 			"dmarc", dmarc_policy_name(v->would_be)};
 	*ret = list;
@@ -89,14 +91,14 @@ static size_t addresses_of(struct session *s, const struct record_facts *f,
 	return n;
 }
 
-static struct record_facts facts_of(struct session *s,
-				    const struct remembered *m,
+static struct record_facts facts_of(struct session *s, int64_t now,
 				    const struct session_outcome *o)
 {
+	const struct remembered *m = &s->remembered;
 	const struct config *c = s->app->config;
 
 	return (struct record_facts){
-		.time = m->now,
+		.time = now,
 		.config = c->digest,
 		.authserv_id = s->app->env.authserv_id,
 		.inbound = m->results != NULL,
@@ -113,23 +115,25 @@ static struct record_facts facts_of(struct session *s,
 		.action = o->action,
 		.reply = o->action != VERDICT_ACCEPT ? &o->reply : NULL,
 		.edits = &o->edits,
-		.log = o->log,
+		.log = o->log != NULL ? o->log : o->warn,
 		.hash_local_parts = c->journal.hash_local_parts != 0,
 		.secret = c->secret,
 	};
 }
 
-void session_remember(struct session *s, const struct remembered *m,
+void session_remember(struct session *s, int64_t now,
 		      const struct session_outcome *o)
 {
-	struct record_facts f = facts_of(s, m, o);
+	const struct remembered *m = &s->remembered;
+	struct record_facts f;
 	struct journal_shadow *shadows;
 	struct dns_recorded *dns = NULL;
 	struct slice *addresses;
 	size_t nshadows, naddresses;
 
-	if (s->app->journal == NULL)
+	if (s->app->journal == NULL || m->authors == NULL)
 		return;
+	f = facts_of(s, now, o);
 	nshadows = shadows_of(s, m->verdict, &shadows);
 	if (nshadows == 0 && !s->app->config->journal.records)
 		return;
@@ -140,7 +144,7 @@ void session_remember(struct session *s, const struct remembered *m,
 	(void)journal_put(
 		s->app->journal,
 		&(struct journal_entry){
-			.time = m->now,
+			.time = now,
 			.queue_id = s->envelope.queue_id,
 			.message_id = record_address(s->msg, &f, f.message_id),
 			.domain = m->authors->ndomains > 0

@@ -57,6 +57,7 @@ static void end_message(struct session *s)
 	s->rcpts = NULL;
 	s->unsigned_why = NULL;
 	s->must_sign = false;
+	s->remembered = (struct remembered){0};
 	s->login = (struct session_login){0};
 	s->gate = (struct gatekeeper){0};
 	s->keys = (struct key_choice){0};
@@ -211,6 +212,18 @@ static void need_message(struct session *s)
 		begin_message(s);
 }
 
+/* At the end of each event, since the next one may come in another thread.
+ * After a fault of ours the message is no longer examined. */
+static void look_for_faults(struct session *s)
+{
+	size_t most = (size_t)s->app->config->limits.message_memory;
+
+	if (check_failed())
+		s->failed = "internal error";
+	else if (s->failed == NULL && arena_used(s->msg) > most)
+		s->failed = "message needs too much memory";
+}
+
 void session_rcpt(struct session *s, struct slice rcpt)
 {
 	const struct awareness *w = s->app->awareness;
@@ -222,6 +235,7 @@ void session_rcpt(struct session *s, struct slice rcpt)
 	if (w != NULL && !s->awareness.untagged)
 		s->awareness.untagged = awareness_is_untagged(
 			w, slice_first(rcpt, PATH_MAX_BYTES));
+	look_for_faults(s);
 }
 
 /* Those beyond the header limits too: a sender must not evade a tag by them. */
@@ -233,18 +247,6 @@ static void note_subject(struct session *s, struct slice name,
 	if (s->app->awareness != NULL && slice_is_ci(name, "Subject") &&
 	    f->nsubjects < AWARENESS_SUBJECTS_MAX)
 		f->subjects[f->nsubjects++] = slice_dup(s->msg, value);
-}
-
-/* At the end of each event, since the next one may come in another thread.
- * After a fault of ours the message is no longer examined. */
-static void look_for_faults(struct session *s)
-{
-	size_t most = (size_t)s->app->config->limits.message_memory;
-
-	if (check_failed())
-		s->failed = "internal error";
-	else if (s->failed == NULL && arena_used(s->msg) > most)
-		s->failed = "message needs too much memory";
 }
 
 void session_header(struct session *s, struct slice name, struct slice value)
@@ -401,6 +403,7 @@ static void run(struct session *s, int64_t now, struct session_outcome *ret)
 static void give_up(struct session *s, struct session_outcome *ret)
 {
 	*ret = (struct session_outcome){0};
+	s->remembered = (struct remembered){0};
 	if (s->direction == MAIL_OUTBOUND)
 		s->must_sign = keyring_domains(s->app->keyring) > 0;
 	ret->action = session_on_error(s, &ret->reply);
@@ -422,11 +425,15 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 	session_end_of_header(s);
 	if (queue_id.n > 0)
 		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
-	if (s->failed == NULL)
+	/* of mail that is let through as it is nothing was to be found out */
+	if (s->failed == NULL || s->direction == MAIL_IGNORED)
 		run(s, now, ret);
 	look_for_faults(s);
-	if (s->failed != NULL)
+	if (s->failed != NULL && s->direction != MAIL_IGNORED)
 		give_up(s, ret);
+	session_remember(s, now, ret);
+	/* no fault of this message is another's */
+	(void)check_failed();
 }
 
 void session_abort(struct session *s)

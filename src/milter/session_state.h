@@ -7,6 +7,15 @@
 #include "milter/gatekeeper.h"
 #include "milter/session.h"
 
+/* What the journal is told of a message besides its outcome; it lives as long
+ * as the message. */
+struct remembered {
+	const struct addr_authors *authors; /* NULL: nothing is told */
+	const struct results *results;	    /* NULL outbound */
+	const struct verdict *verdict;
+	struct slice authres; /* inbound */
+};
+
 struct session {
 	const struct app *app;
 	struct arena *conn; /* replaced at each HELO */
@@ -44,6 +53,7 @@ struct session {
 	const char *preflight_warning;	 /* or NULL */
 	const char *unsigned_why; /* constant; NULL: will be signed */
 	bool must_sign;
+	struct remembered remembered;
 	int64_t started_ms;
 };
 
@@ -59,16 +69,8 @@ struct rule_outcome session_rules(struct session *s,
 struct gatekeeper session_gatekeeper(struct session *s);
 
 /* ---- remember.c ---- */
-/* What the journal is told of a message besides its outcome. */
-struct remembered {
-	int64_t now; /* seconds since 1970 */
-	const struct addr_authors *authors;
-	const struct results *results; /* NULL outbound */
-	const struct verdict *verdict;
-	struct slice authres; /* inbound */
-};
-
-void session_remember(struct session *s, const struct remembered *m,
+/* Puts s->remembered into the journal.  `now`: seconds since 1970. */
+void session_remember(struct session *s, int64_t now,
 		      const struct session_outcome *o);
 void session_remember_rcpt(struct session *s, struct slice path);
 

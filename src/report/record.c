@@ -6,8 +6,6 @@
 #include "base/json.h"
 #include "crypto/crypto.h"
 
-#define RECORD_MAX (1 << 20)
-
 static const char *const action_words[] = {
 	[VERDICT_ACCEPT] = "accept",
 	[VERDICT_TEMPFAIL] = "tempfail",
@@ -36,15 +34,100 @@ struct slice record_address(struct arena *a, const struct record_facts *f,
 {
 	ptrdiff_t at = slice_rchr(address, '@');
 	bool angle = slice_starts(address, "<");
+	size_t end = at >= 0 ? (size_t)at : address.n;
 	struct slice local;
 
-	if (!f->hash_local_parts || at < 0)
+	if (at < 0 && angle && slice_ends_ci(address, ">"))
+		end--;
+	local = slice_from(slice_first(address, end), angle);
+	if (!f->hash_local_parts || local.n == 0)
 		return address;
-	local = slice_from(slice_first(address, (size_t)at), angle);
-	return slice_of(arena_printf(
-		a, "%s%s%.*s", angle ? "<" : "", hashed(a, f->secret, local),
-		(int)(address.n - (size_t)at), address.p + at));
+	return slice_of(arena_printf(a, "%s%s%.*s", angle ? "<" : "",
+				     hashed(a, f->secret, local),
+				     (int)(address.n - end), address.p + end));
 }
+
+/* ---- local-parts in texts ---- */
+
+static bool is_local(char c)
+{
+	return (unsigned char)c > ' ' && strchr("<>()[]:;,\"", c) == NULL;
+}
+
+/* Where the local-part begins that ends before `at`: a quoted string or what
+ * has no separator (RFC 5322 3.4.1).  A value of a property may stand before
+ * it, as in "header.i=user". */
+static size_t local_start(struct slice s, size_t at)
+{
+	size_t i = at;
+
+	if (i > 0 && s.p[i - 1] == '"') {
+		for (i--; i > 0 && s.p[i - 1] != '"'; i--)
+			;
+		return i > 0 ? i - 1 : 0;
+	}
+	while (i > 0 && is_local(s.p[i - 1]) && s.p[i - 1] != '@')
+		i--;
+	for (size_t k = i; k < at; k++)
+		if (s.p[k] == '=')
+			return k + 1;
+	return i;
+}
+
+static const char *text_value(struct arena *a, const struct record_facts *f,
+			      const char *text)
+{
+	struct slice s = slice_of(text);
+	struct strbuf b;
+	size_t done = 0;
+
+	if (text == NULL || !f->hash_local_parts)
+		return text;
+	strbuf_init(&b, a, RECORD_MAX);
+	for (size_t i = 0; i < s.n; i++) {
+		size_t from = s.p[i] == '@' ? local_start(s, i) : i;
+
+		if (from < done || from == i)
+			continue;
+		strbuf_add(&b, slice_first(slice_from(s, done), from - done));
+		strbuf_adds(&b,
+			    hashed(a, f->secret,
+				   slice_first(slice_from(s, from), i - from)));
+		done = i;
+	}
+	strbuf_add(&b, slice_from(s, done));
+	return strbuf_cstr(&b);
+}
+
+static bool has_part(struct slice name, struct slice part)
+{
+	for (size_t i = 0; i + part.n <= name.n; i++)
+		if (slice_eq_ci(slice_first(slice_from(name, i), part.n), part))
+			return true;
+	return false;
+}
+
+/* Might a macro (RFC 7208 7.3) have put the sender's local-part, or a part of
+ * it, into the name?  Rather once too often. */
+static bool may_tell_sender(const struct record_facts *f, const char *name)
+{
+	struct slice path = f->envelope->sender;
+	ptrdiff_t at = slice_rchr(path, '@');
+	size_t end = at >= 0 ? (size_t)at : path.n, from = 0;
+
+	for (size_t i = 0; i <= end; i++) {
+		if (i < end && ascii_isalnum(path.p[i]))
+			continue;
+		if (i > from &&
+		    has_part(slice_of(name),
+			     slice_first(slice_from(path, from), i - from)))
+			return true;
+		from = i + 1;
+	}
+	return false;
+}
+
+/* ---- parts of the record ---- */
 
 static void open_object(struct strbuf *b, const char *name)
 {
@@ -131,11 +214,13 @@ static void add_dns(struct strbuf *b, const struct record_facts *f)
 	json_name(b, "dns");
 	strbuf_adds(b, "[");
 	for (size_t i = 0; i < f->ndns; i++)
-		add_answer(b, &f->dns[i]);
+		if (!f->hash_local_parts || !may_tell_sender(f, f->dns[i].name))
+			add_answer(b, &f->dns[i]);
 	strbuf_adds(b, "]");
 }
 
-static void add_edit(struct strbuf *b, const struct edit *e)
+static void add_edit(struct arena *a, struct strbuf *b,
+		     const struct record_facts *f, const struct edit *e)
 {
 	json_next(b);
 	strbuf_adds(b, "{");
@@ -147,8 +232,27 @@ static void add_edit(struct strbuf *b, const struct edit *e)
 	if (e->kind != EDIT_INSERT)
 		json_number(b, "index", (int64_t)e->index);
 	if (e->kind != EDIT_DELETE)
-		json_text(b, "value", e->value);
+		json_text(b, "value", text_value(a, f, e->value));
 	strbuf_adds(b, "}");
+}
+
+/* A sender may have us remove thousands of fields: the first ones tell. */
+static void add_edits(struct arena *a, struct strbuf *b,
+		      const struct record_facts *f)
+{
+	size_t n = f->edits != NULL ? f->edits->n : 0, removed = 0;
+
+	json_name(b, "edits");
+	strbuf_adds(b, "[");
+	for (size_t i = 0; i < n; i++) {
+		const struct edit *e = &f->edits->v[i];
+
+		if (e->kind == EDIT_DELETE && ++removed > RECORD_REMOVED_MAX)
+			continue;
+		add_edit(a, b, f, e);
+	}
+	strbuf_adds(b, "]");
+	json_number(b, "removed", (int64_t)removed);
 }
 
 static void add_rules(struct strbuf *b, const struct rule_outcome *o)
@@ -163,14 +267,15 @@ static void add_rules(struct strbuf *b, const struct rule_outcome *o)
 	strbuf_adds(b, "]");
 }
 
-static void add_verdict(struct strbuf *b, const struct record_facts *f)
+static void add_verdict(struct arena *a, struct strbuf *b,
+			const struct record_facts *f)
 {
 	open_object(b, "verdict");
 	json_text(b, "action", action_words[f->action]);
 	if (f->reply != NULL && f->reply->code != NULL) {
 		json_text(b, "code", f->reply->code);
 		json_text(b, "enhanced", f->reply->enhanced);
-		json_text(b, "text", f->reply->text);
+		json_text(b, "text", text_value(a, f, f->reply->text));
 	}
 	if (f->verdict != NULL) {
 		json_text(b, "disposition",
@@ -180,14 +285,25 @@ static void add_verdict(struct strbuf *b, const struct record_facts *f)
 		json_text(b, "why", f->verdict->rule);
 		add_rules(b, &f->verdict->rules);
 	}
-	json_name(b, "edits");
-	strbuf_adds(b, "[");
-	for (size_t i = 0; f->edits != NULL && i < f->edits->n; i++)
-		add_edit(b, &f->edits->v[i]);
-	strbuf_adds(b, "]}");
+	add_edits(a, b, f);
+	strbuf_adds(b, "}");
 }
 
-const char *record_json(struct arena *a, const struct record_facts *f)
+static void add_results(struct arena *a, struct strbuf *b,
+			const struct record_facts *f)
+{
+	struct results r = *f->results;
+
+	if (f->hash_local_parts) /* the sender's words, with macros */
+		r.spf_mailfrom.explanation = r.spf_helo.explanation = NULL;
+	json_name(b, "results");
+	strbuf_adds(b, explain_json(a, &r,
+				    slice_of(text_value(
+					    a, f, slice_cstr(a, f->authres)))));
+}
+
+static const char *write_record(struct arena *a, const struct record_facts *f,
+				bool cut)
 {
 	struct strbuf b;
 
@@ -195,6 +311,8 @@ const char *record_json(struct arena *a, const struct record_facts *f)
 	strbuf_adds(&b, "{");
 	json_number(&b, "version", 1);
 	json_number(&b, "time", f->time);
+	json_bool(&b, "hashed", f->hash_local_parts);
+	json_bool(&b, "cut", cut);
 	json_text(&b, "config", f->config);
 	json_text(&b, "authserv_id", f->authserv_id);
 	json_slice(&b, "queue_id", f->envelope->queue_id, true);
@@ -204,14 +322,20 @@ const char *record_json(struct arena *a, const struct record_facts *f)
 	json_text(&b, "direction_rule", f->direction_rule);
 	add_client(&b, f->client);
 	add_envelope(a, &b, f);
-	if (f->results != NULL) {
-		json_name(&b, "results");
-		strbuf_adds(&b, explain_json(a, f->results, f->authres));
-	}
-	add_verdict(&b, f);
-	add_dns(&b, f);
+	if (f->results != NULL)
+		add_results(a, &b, f);
+	add_verdict(a, &b, f);
+	if (!cut)
+		add_dns(&b, f);
 	/* it has addresses, and all that is in it stands above */
-	json_text(&b, "log", f->hash_local_parts ? NULL : f->log);
+	json_text(&b, "log", f->hash_local_parts || cut ? NULL : f->log);
 	strbuf_adds(&b, "}");
 	return b.overflow ? NULL : strbuf_cstr(&b);
+}
+
+const char *record_json(struct arena *a, const struct record_facts *f)
+{
+	const char *ret = write_record(a, f, false);
+
+	return ret != NULL ? ret : write_record(a, f, true);
 }

@@ -34,15 +34,21 @@ struct record_facts {
 	const struct smtp_reply *reply; /* of a rejection */
 	const struct edits *edits;
 	const char *log; /* the line */
-	/* Local-parts become "sha256:" and 16 hexadecimal digits; then the
-	 * evaluation cannot be made again where they matter. */
+	/* Local-parts and logins become "sha256:" and 16 hexadecimal digits,
+	 * also in texts.  DNS questions that may have a part of one in their
+	 * name (RFC 7208 7, macros), the sender's explanation and the log are
+	 * left out; the evaluation cannot be made again. */
 	bool hash_local_parts;
 	const char *secret; /* key of these digests */
 };
 
-/* NULL when it would be larger than a megabyte. */
+#define RECORD_MAX	   480000 /* bytes; the journal takes 500,000 in all */
+#define RECORD_REMOVED_MAX 100	  /* fields of others that were removed */
+
+/* Of more than RECORD_MAX bytes the DNS answers and the log are left out, and
+ * "cut" is true; NULL when it is still too large. */
 const char *record_json(struct arena *a, const struct record_facts *f);
-/* An address, or a path with its "<>", as a record has it. */
+/* An address, a path with its "<>" or a login, as a record has it. */
 struct slice record_address(struct arena *a, const struct record_facts *f,
 			    struct slice address);
 

@@ -15,6 +15,7 @@ list.test TXT "v=spf1 ip4:203.0.113.0/24 -all"
 list.test MX 10 mx.list.test
 slow.test TXT !TIMEOUT
 """
+BH = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 RULES = """
 rules = (
     { name = "no-spf"; spf = [ "fail" ]; action = "quarantine"; },
@@ -130,6 +131,55 @@ def shadow(t):
                   f"--since {bad} is refused")
 
 
+def shadow_and_rules(t):
+    """A rule that leaves it to DMARC takes nothing away from its counts; one
+    that decides does, and so does a client that DMARC does not touch."""
+    def rule(name, action):
+        return (f'{{ name = "{name}"; helo = [ "{name}.test" ]; client = '
+                f'[ "0.0.0.0/0" ]; action = "{action}"; mode = "enforce"; }}')
+    with Daemon(zone=ZONE, state=True, trusted=("198.51.100.0/24",),
+                extra="rules = ( " + ", ".join((
+                    rule("t", "tag"), rule("n", "none"),
+                    rule("a", "accept"), rule("q", "quarantine"))) +
+                " );\n") as d:
+        for helo in "tnaqx":
+            send(d, mail(), "<x@reject.test>", "4" + helo,
+                 helo=helo + ".test")
+        send(d, mail(), "<x@reject.test>", "4T", client="198.51.100.1")
+        check_end(t, d, "shadow and rules")
+        t.has(run(d, "shadow")[1], "dmarc would reject 3 messages",
+              "of six messages three")
+
+
+def large(t):
+    """What a sender has made too large is told without the DNS answers."""
+    text = " ".join('"' + "x" * 250 + '"' for _ in range(200))
+    zone = "".join(f'k{n}._domainkey.big.test TXT {text}\n'
+                   for n in range(6)) + 'big.test TXT "v=spf1 -all"\n'
+    with Daemon(zone=zone, state=True) as d:
+        extra = "".join(
+            f"DKIM-Signature: v=1; a=rsa-sha256; d=big.test; s=k{n}; "
+            f"h=from; bh={BH}; b=YWJj\n" for n in range(6))
+        send(d, mail("a@big.test", extra), "<x@big.test>", "4BIG")
+        send(d, mail("a@big.test", "Authentication-Results: mx.test; "
+                     "spf=pass\n" * 900), "<x@big.test>", "4MANY")
+        log = check_end(t, d, "large")
+        t.has(log, "journal: written=2 dropped=0", "both are kept")
+        status, out, err = run(d, "explain", "4BIG")
+        t.ok(status == 0 and "SPF: fail for big.test" in out and
+             "DNS: not kept, the record would be too large" in out,
+             "explain tells what is missing", status, out[:2000], err)
+        status, _, err = run(d, "verify", "--recorded", "4BIG",
+                             stdin=mail("a@big.test", extra))
+        t.ok(status == 65 and "cannot be made again" in err,
+             "verify too", status, err)
+        status, out, _ = run(d, "explain", "4MANY")
+        t.ok(out.count("Field: delete") == 100 and
+             "Field: 900 removed in all" in out and
+             "Field: insert Authentication-Results" in out,
+             "removed fields are counted", out[:2000])
+
+
 def forget(t):
     with Daemon(zone=ZONE, state=True) as d:
         send(d, mail("ann@list.test"), "<ann@list.test>", "4A")
@@ -163,6 +213,34 @@ def digests(t):
             text = f.read()
         t.ok(b"carol" not in text and b"ann@" not in text,
              "nor in the file")
+    macros = ('macro.test TXT "v=spf1 exists:%{lr-}.x.macro.test '
+              'exists:%{l}.y.macro.test -all exp=why.macro.test"\n'
+              'why.macro.test TXT "no %{s} please"\n')
+    with Daemon(zone=macros, state=True, extra='secret = "s";\n'
+                "inbound = { received_spf = true; };\n"
+                "journal = { hash_local_parts = true; };\n") as d:
+        o = send(d, mail('"zora" <zora-quill@macro.test>', "DKIM-Signature: "
+                         "v=1; a=rsa-sha256; d=macro.test; s=k; i=zora-quill"
+                         f"@macro.test; h=from; bh={BH}; b=YWJj\n"),
+                 "<zora-quill@macro.test>", "4M", login="zora-quill",
+                 daemon="smtpd", rcpts=["<zora-quill>"])
+        t.is_(o.verdict, "accept", "mail with macros")
+        send(d, mail("zora-quill@macro.test"), "<zora-quill@macro.test>",
+             "4N")
+        check_end(t, d, "digests of macros")
+        for queue_id in ("4M", "4N"):
+            status, out, _ = run(d, "explain", queue_id, "--json")
+            t.ok(status == 0 and "zora" not in out and "quill" not in out,
+                 f"{queue_id}: no part of a local-part", out)
+        status, _, err = run(d, "verify", "--recorded", "4N",
+                             stdin=mail("zora-quill@macro.test"))
+        t.ok(status == 65 and "digests in place of local-parts" in err,
+             "verify says that it cannot", status, err)
+        t.ok("_dmarc.macro.test" in out and "Received-SPF" in out,
+             "other answers and fields stay", out)
+        with open(os.path.join(d.dir, "journal.sqlite"), "rb") as f:
+            text = f.read()
+        t.ok(b"zora" not in text and b"quill" not in text, "nor in the file")
 
 
 def trouble(t):
@@ -194,7 +272,8 @@ def main():
         key = Key(files.dir, "rsa")
         with t.group("explain"):
             explain(t, key)
-        for part in (shadow, forget, digests, trouble):
+        for part in (shadow, shadow_and_rules, large, forget, digests,
+                     trouble):
             with t.group(part.__name__):
                 part(t)
     t.done()

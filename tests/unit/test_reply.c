@@ -54,6 +54,8 @@ static void test_fill(void **state)
 	f = (struct reply_fields){NULL, "spf", SLICE("4T\r\n250")};
 	assert_string_equal(reply_fill(a, "{domain} {queue_id}", &f),
 			    "unknown unknown");
+	f.queue_id = SLICE("");
+	assert_string_equal(reply_fill(a, "{queue_id}", &f), "unknown");
 	/* a line is cut, not the reply */
 	for (size_t i = 0; i + 9 <= REPLY_LINE_MAX; i += 8)
 		memcpy(fields + i, "{domain}", 9);

@@ -323,12 +323,49 @@ static void test_no_message_id(void **state)
 	struct world w;
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		set_up(&w, &normal);
-		for (int k = 0; k < (i == 1 ? 0 : 2); k++)
+	for (int i = 0; i < 300; i++) {
+		struct message m = normal;
+		char from[64];
+
+		/* an empty one would be the same draw for a whole domain */
+		snprintf(from, sizeof(from), " a@d%d.example", i);
+		m.from = from;
+		set_up(&w, &m);
+		for (int k = 0; k < (i == 1 ? 0 : 2) && i < 3; k++)
 			add_field(&w, "Message-ID", " <1@x>");
+		if (i > 3)
+			add_field(&w, "Message-ID", " \r\n\t ");
 		run(&w, &(struct rules){1, v, "s"}, &normal);
 		assert_ptr_equal(w.out.rule, &v[0]);
+		arena_free(w.arena);
+	}
+}
+
+/* RFC 5321 4.1.1.3: a source route is ignored by whoever delivers. */
+static void test_source_route(void **state)
+{
+	static const char *const paths[] = {
+		"<@a.example:eve@example.com>",
+		"<@a.example,@b.example:EVE@Example.com>",
+		"<\"eve\"@example.com>",
+		"eve@example.com",
+	};
+	const struct rule v[] = {
+		{.mode = RULE_MONITOR, .sender = LIST("eve@example.com")},
+		{.mode = RULE_MONITOR,
+		 .action = RULE_REJECT,
+		 .recipient = LIST("eve@example.com")}};
+	struct message m = normal;
+	struct world w;
+
+	(void)state;
+	m.rcpts[1] = NULL;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		m.mail = m.rcpts[0] = paths[i];
+		set_up(&w, &m);
+		run(&w, &(struct rules){2, v, ""}, &m);
+		if (w.out.nwould != 2)
+			fail_msg("%s: %zu", paths[i], w.out.nwould);
 		arena_free(w.arena);
 	}
 }
@@ -350,7 +387,8 @@ static bool check(const struct rule *v, size_t n, const char *secret,
 	return ok;
 }
 
-#define NAMED(n) .source = "f:" n, .name = n, .mode = RULE_ENFORCE
+#define ACCEPTING(n) .source = "f:" n, .name = n, .mode = RULE_ENFORCE
+#define NAMED(n)     ACCEPTING(n), .action = RULE_TAG
 
 static void test_check(void **state)
 {
@@ -384,10 +422,11 @@ static void test_check(void **state)
 	/* a share, a monitor, and all recipients leave something to others */
 	check((struct rule[]){{NAMED("a"), .percent = 50}, {NAMED("b")}}, 2,
 	      "s", NULL, NULL);
-	check((struct rule[]){{.name = "a"}, {NAMED("b")}}, 2, "", NULL, NULL);
-	check((struct rule[]){{NAMED("a"), .recipient = LIST("@x")},
-			      {NAMED("b"), .recipient = LIST("@x"),
-			       .action = RULE_REJECT}},
+	check((struct rule[]){{.source = "f", .name = "a", .action = RULE_TAG},
+			      {NAMED("b")}},
+	      2, "", NULL, NULL);
+	check((struct rule[]){{ACCEPTING("a"), .recipient = LIST("@x")},
+			      {NAMED("b"), .recipient = LIST("@x")}},
 	      2, "", NULL, NULL);
 	check((struct rule[]){{NAMED("a")}, {NAMED("a"), .from = LIST("y")}}, 2,
 	      "",
@@ -402,8 +441,55 @@ static void test_check(void **state)
 			       .dmarc = 4}},
 	      1, "",
 	      "f:a: rules: outgoing mail has no results; remove spf, dkim, "
-	      "arc, dmarc, iprev, dkim_domain and arc_sealer\n",
+	      "dmarc, iprev and dkim_domain\n",
 	      NULL);
+}
+
+/* Of no effect, or with an effect that nobody can want. */
+static void test_check_members(void **state)
+{
+	static const char anybody[] =
+		"f:a: rules: \"a\" accepts what any sender can write; ask for "
+		"client, client_name, dkim_domain, or sender with spf pass "
+		"too\n";
+	static const char skip[] =
+		"f:a: rules: override and skip belong to the action accept; "
+		"remove them\n";
+
+	(void)state;
+	check((struct rule[]){{NAMED("a"), .override = RULE_OTHER}}, 1, "",
+	      skip, NULL);
+	check((struct rule[]){{NAMED("a"), .skip = 1}}, 1, "", skip, NULL);
+	check((struct rule[]){{ACCEPTING("a"), .direction = RULE_OUTBOUND,
+			       .skip = 4}},
+	      1, "",
+	      "f:a: rules: outgoing mail has nothing to skip; remove override "
+	      "and skip\n",
+	      NULL);
+	check((struct rule[]){{NAMED("a"), .text = "No"}}, 1, "",
+	      "f:a: rules: text belongs to the actions reject and tempfail; "
+	      "remove it\n",
+	      NULL);
+	check((struct rule[]){{.source = "f:a", .name = "dmarc"}}, 1, "",
+	      "f:a: rules: \"dmarc\" cannot be the name of a rule; give "
+	      "another one\n",
+	      "f:a: rules: \"dmarc\" accepts what any sender can write; ask "
+	      "for client, client_name, dkim_domain, or sender with spf pass "
+	      "too\n");
+	check((struct rule[]){{ACCEPTING("a"), .header = LIST("List-Id")}}, 1,
+	      "", NULL, anybody);
+	check((struct rule[]){{ACCEPTING("a"), .sender = LIST("@x.example")}},
+	      1, "", NULL, anybody);
+	check((struct rule[]){{ACCEPTING("a"), .sender = LIST("@x.example"),
+			       .spf = BIT(SPF_STATUS_PASS)}},
+	      1, "", NULL, NULL);
+	check((struct rule[]){{ACCEPTING("a"), .dkim_domain = LIST("x")}}, 1,
+	      "", NULL, NULL);
+	check((struct rule[]){{ACCEPTING("a"),
+			       .skip = BIT(RULE_SKIP_AWARENESS)}},
+	      1, "", NULL, NULL);
+	check((struct rule[]){{ACCEPTING("a"), .direction = RULE_OUTBOUND}}, 1,
+	      "", NULL, NULL);
 }
 
 int main(void)
@@ -416,7 +502,9 @@ int main(void)
 		cmocka_unit_test(test_percent),
 		cmocka_unit_test(test_percent_is_fixed),
 		cmocka_unit_test(test_no_message_id),
+		cmocka_unit_test(test_source_route),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -739,6 +739,49 @@ static void play_fault(struct world *w, int stage, const char *login,
 	*ret = s;
 }
 
+/* A fault in the work of one message, on the thread of another. */
+static void test_faults_of_others(void **state)
+{
+	struct world *w = *state;
+	struct session_outcome o;
+	struct session *s;
+
+	play_fault(w, 3, "", &o, &s);
+	assert_false(check_failed());
+	session_free(s);
+	s = session_new(w->app);
+	check_fail("test", 0, "at RCPT");
+	session_rcpt(s, SLICE("<b@example.net>"));
+	assert_false(check_failed());
+	session_end_of_message(s, SLICE("Q1"), NOW, &o);
+	assert_non_null(strstr(o.warn, "internal error"));
+	session_free(s);
+}
+
+/* Mail that is let through as it is, is not touched by a fault either. */
+static void test_ignored_fault(void **state)
+{
+	struct world *w = *state;
+	struct session_outcome o;
+	struct session *s;
+	struct ip ip;
+
+	w->config->on_internal_error = ON_ERROR_TEMPFAIL;
+	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
+	s = session_new(w->app);
+	session_connect(s, ip, false, SLICE("[x]"), SLICE("quiet"));
+	session_mail(s, SLICE("<a@example.com>"), &nobody, SLICE(""));
+	session_header(s, SLICE("Authentication-Results"),
+		       SLICE(" mx.example.net; dmarc=pass"));
+	check_fail("test", 0, "this test");
+	session_end_of_message(s, SLICE("Q1"), NOW, &o);
+	assert_int_equal(o.action, VERDICT_ACCEPT);
+	assert_int_equal(o.edits.n, 0);
+	assert_non_null(strstr(o.log, "direction=none"));
+	session_free(s);
+	w->config->on_internal_error = ON_ERROR_ACCEPT;
+}
+
 static const char *authres_of(const struct session_outcome *o)
 {
 	const struct edit *e = &o->edits.v[o->edits.n - 1];
@@ -829,6 +872,8 @@ int main(void)
 		cmocka_unit_test(test_trusted),
 		cmocka_unit_test(test_trusted_is_exempt),
 		cmocka_unit_test(test_own_faults),
+		cmocka_unit_test(test_faults_of_others),
+		cmocka_unit_test(test_ignored_fault),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_counters),
 	};
