@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/ip.h"
+#include "base/json.h"
 #include "base/log.h"
 
 static void test_slice_cut_keeps_the_rest(void **state)
@@ -297,6 +298,37 @@ static void test_long_log_line_is_cut(void **state)
 	assert_ptr_equal(strchr(buf, '\n'), buf + n - 1);
 }
 
+/* RFC 8259 7; each byte that is no printable ASCII stands for itself. */
+static void test_json(void **state)
+{
+	struct arena *a = arena_new();
+	struct strbuf b;
+
+	(void)state;
+	strbuf_init(&b, a, 1000);
+	strbuf_adds(&b, "{");
+	json_text(&b, "a", "x\"\\/\n\x7f\xc3\xa9");
+	json_slice(&b, "b", (struct slice){"\0y", 2}, true);
+	json_text(&b, "c", NULL);
+	json_slice(&b, "d", SLICE(""), true);
+	json_number(&b, "e", -9223372036854775807LL);
+	json_bool(&b, "f", true);
+	json_name(&b, "g");
+	strbuf_adds(&b, "[");
+	for (int i = 0; i < 2; i++) {
+		json_next(&b);
+		json_string(&b, SLICE("{["));
+	}
+	strbuf_adds(&b, "]}");
+	assert_string_equal(
+		strbuf_cstr(&b),
+		"{\"a\": \"x\\\"\\\\/\\u000a\\u007f\\u00c3\\u00a9\", "
+		"\"b\": \"\\u0000y\", \"c\": null, \"d\": \"\", "
+		"\"e\": -9223372036854775807, \"f\": true, "
+		"\"g\": [\"{[\", \"{[\"]}");
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_no_address_is_in_no_network),
 		cmocka_unit_test(test_prefix_length_is_capped),
 		cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_log_lines),
 		cmocka_unit_test(test_long_log_line_is_cut),
 	};

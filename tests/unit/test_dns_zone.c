@@ -384,12 +384,12 @@ static void test_wire(void **state)
 		{BYTES("\0\1" OK "\0\1\0\1\0\0\0\0\1b\4test\0\0\1\0\1" RR_A
 		       "\0\4\1\2\3\4"),
 		 DNS_A, "tempfail (malformed DNS answer)"},
-		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\1a\4tes\0\0\0\1\0\1"),
-		 DNS_A, "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\1a\4tes\0\0\0\1\0\1"), DNS_A,
+		 "tempfail (malformed DNS answer)"},
 		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"), DNS_A,
 		 "tempfail (malformed DNS answer)"},
-		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\6a.test\0\0\1\0\1"),
-		 DNS_A, "tempfail (malformed DNS answer)"},
+		{BYTES("\0\1" OK "\0\1\0\0\0\0\0\0\6a.test\0\0\1\0\1"), DNS_A,
+		 "tempfail (malformed DNS answer)"},
 		{BYTES(HEAD("\x83\x80", "\0", "\0") "\0\1\0\1"), DNS_A,
 		 "tempfail (truncated DNS answer)"},
 		{BYTES(HEAD("\x81\x82", "\0", "\0") "\0\1\0\1"), DNS_A,
@@ -616,6 +616,93 @@ static void test_reverse_name(void **state)
 	arena_free(a);
 }
 
+/* What one message was told, told once more from the record of it. */
+static void test_recorded(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dns_type type;
+	} asked[] = {
+		{"example.org", DNS_A},	     {"example.org", DNS_AAAA},
+		{"example.org", DNS_MX},     {"example.org", DNS_TXT},
+		{"odd.example", DNS_PTR},    {"dangling.example", DNS_A},
+		{"a.example.net", DNS_A},    {"slow.example", DNS_TXT},
+		{"broken.example", DNS_TXT}, {"Example.ORG.", DNS_TXT},
+	};
+	const size_t n = sizeof(asked) / sizeof(*asked);
+	struct arena *a = arena_new();
+	struct dns *d = open_text(a, zone_text), *again;
+	struct dns_budget *b = dns_budget_new(d, 1000, 100), *c;
+	struct dns_recorded *v;
+	const struct dns_answer *x;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		(void)dns_ask(b, asked[i].name, asked[i].type);
+	assert_int_equal(dns_budget_record(b, a, &v), n - 1);
+	again = dns_new_recorded(v, n - 1);
+	c = dns_budget_new(again, 1000, 100);
+	for (size_t i = 0; i < n; i++) {
+		const struct dns_answer *was =
+			dns_ask(b, asked[i].name, asked[i].type);
+
+		x = dns_ask(c, asked[i].name, asked[i].type);
+		assert_string_equal(render(a, x, asked[i].type),
+				    render(a, was, asked[i].type));
+		assert_int_equal(x->security, was->security);
+		if (was->reason != NULL)
+			assert_string_equal(x->reason, was->reason);
+	}
+	x = dns_ask(c, "example.org", DNS_PTR);
+	assert_int_equal(x->status, DNS_TEMPFAIL);
+	assert_string_equal(x->reason, "not in the record");
+	dns_budget_free(c);
+	dns_free(again);
+	dns_budget_free(b);
+	dns_free(d);
+	again = dns_new_recorded(NULL, 0);
+	c = dns_budget_new(again, 1000, 100);
+	assert_int_equal(dns_ask(c, "example.org", DNS_A)->status,
+			 DNS_TEMPFAIL);
+	dns_budget_free(c);
+	dns_free(again);
+	arena_free(a);
+}
+
+/* Questions that were cut short: told once, unless answered later. */
+static void test_recorded_cut(void **state)
+{
+	struct arena *a = arena_new();
+	struct dns *d = open_text(a, zone_text);
+	struct dns_budget *b = dns_budget_new(d, 1000, 4);
+	struct dns_recorded *v;
+	size_t n;
+
+	(void)state;
+	(void)dns_ask_within(b, "example.org", DNS_A, 0);
+	(void)dns_ask_within(b, "example.org", DNS_A, 0);
+	n = dns_budget_record(b, a, &v);
+	assert_int_equal(n, 1);
+	assert_int_equal(v[0].answer.status, DNS_TEMPFAIL);
+	assert_string_equal(v[0].answer.reason,
+			    "DNS time for such questions used up");
+	(void)dns_ask_within(b, "example.org", DNS_MX, 0);
+	(void)dns_ask(b, "example.org", DNS_A);
+	/* beyond the number of questions: none of it is kept, or grows */
+	for (int i = 0; i < 100; i++) {
+		(void)dns_ask(b, "example.org", DNS_TXT);
+		(void)dns_ask_within(b, "example.org", DNS_MX, 0);
+	}
+	n = dns_budget_record(b, a, &v);
+	assert_int_equal(n, 2);
+	assert_int_equal(v[0].type, DNS_A);
+	assert_int_equal(v[0].answer.status, DNS_FOUND);
+	assert_int_equal(v[1].type, DNS_MX);
+	dns_budget_free(b);
+	dns_free(d);
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -624,6 +711,8 @@ int main(void)
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_name_limits),
 		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_recorded),
+		cmocka_unit_test(test_recorded_cut),
 		cmocka_unit_test(test_txt_bound),
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_wire_negative_ttl),
