@@ -4,6 +4,44 @@
  */
 #include "eval/eval.h"
 
+/* Was the rule about this method, and not about its pass? */
+static bool is_against(int64_t set, unsigned pass)
+{
+	return set != 0 && (set & ((int64_t)1 << pass)) == 0;
+}
+
+static bool is_spf_error(const struct results *r)
+{
+	return r->spf_mailfrom.checked &&
+	       (r->spf_mailfrom.status == SPF_STATUS_PERMERROR ||
+		r->spf_mailfrom.status == SPF_STATUS_TEMPERROR);
+}
+
+/* RFC 7372 3, RFC 8617 5.2.2; without the class. */
+static const char *detail_of(const struct rule *rule, const struct results *r)
+{
+	const struct {
+		bool against;
+		const char *detail;
+	} methods[] = {
+		{is_against(rule->spf, SPF_STATUS_PASS),
+		 r != NULL && is_spf_error(r) ? "7.24" : "7.23"},
+		{is_against(rule->dkim, DKIM_STATUS_PASS), "7.20"},
+		{is_against(rule->iprev, IPREV_STATUS_PASS), "7.25"},
+		{is_against(rule->arc, ARC_STATUS_PASS), "7.29"},
+	};
+	const char *ret = "7.1";
+	unsigned n = 0;
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+		if (!methods[i].against)
+			continue;
+		ret = methods[i].detail;
+		n++;
+	}
+	return n > 1 ? "7.26" : ret;
+}
+
 static struct smtp_reply reply_of(struct arena *a, const struct rule *rule,
 				  const struct addr_authors *authors,
 				  struct slice queue_id)
@@ -19,7 +57,9 @@ static struct smtp_reply reply_of(struct arena *a, const struct rule *rule,
 				       : "Rejected by local policy ({rule})";
 
 	return (struct smtp_reply){temporary ? "451" : "550",
-				   temporary ? "4.7.1" : "5.7.1",
+				   arena_printf(a, "%c.%s",
+						temporary ? '4' : '5',
+						detail_of(rule, r)),
 				   reply_fill(a, text, &f)};
 }
 

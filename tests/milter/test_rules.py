@@ -171,6 +171,33 @@ def conditions(t, key):
         t.ok("rule=" not in log, "nor does the log name one", log[-500:])
 
 
+def codes(t):
+    """RFC 7372 3, RFC 8617 5.2.2."""
+    cases = [("spf", {"spf": ["fail"]}, "550 5.7.23", "x@none.test"),
+             ("spf-error", {"spf": ["permerror", "fail"]}, "550 5.7.24",
+              "x@bad.test"),
+             ("dkim", {"dkim": ["none"]}, "550 5.7.20", "x@none.test"),
+             ("iprev", {"iprev": ["unchecked", "fail"]}, "550 5.7.25",
+              "x@none.test"),
+             ("arc", {"arc": ["none", "fail"]}, "550 5.7.29", "x@none.test"),
+             ("both", {"spf": ["fail"], "dkim": ["none"]}, "550 5.7.26",
+              "x@none.test"),
+             ("good", {"spf": ["pass", "fail"]}, "550 5.7.1", "x@none.test")]
+    with Site(t, *(rule(n, "reject", helo=[f"{n}.test"], **c)
+                   for n, c, _, _ in cases),
+              rule("later", "tempfail", spf=["temperror"]),
+              zone='bad.test TXT "v=spf1 nonsense"\n'
+                   "slow.test TXT !TIMEOUT\n") as s:
+        for name, _, code, sender in cases:
+            s.gives(name, "replycode", reply=code + " Rejected by local "
+                    f"policy ({name})", helo=f"{name}.test",
+                    data=mail("a@none.test"), sender=f"<{sender}>")
+        s.gives("temporary", "replycode",
+                reply="451 4.7.24 Deferred by local policy (later)",
+                data=mail("a@none.test"), sender="<x@slow.test>")
+        s.end("codes")
+
+
 def order(t):
     with Site(t, rule("watch", "reject", "monitor"),
               rule("never-mind", "discard", "monitor", size_above=10**9),
@@ -303,6 +330,8 @@ def main():
             actions(t)
         with t.group("conditions"):
             conditions(t, key)
+        with t.group("codes"):
+            codes(t)
         with t.group("order"):
             order(t)
         with t.group("recipients"):
