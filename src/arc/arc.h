@@ -69,6 +69,11 @@ void arc_verifier_end(struct arc_verifier *v, struct dns_budget *b,
 		      struct arc_result *ret);
 void arc_verifier_free(struct arc_verifier *v); /* NULL is allowed */
 
+/* ---- trust.c ---- */
+/* Did its sealer find dmarc=pass for mail of that author (canonical domain)? */
+bool arc_set_says_dmarc_pass(struct arena *a, const struct arc_set *s,
+			     const char *author);
+
 /* "none", "pass", "fail" */
 const char *arc_status_name(enum arc_status s);
 

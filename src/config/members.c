@@ -31,6 +31,7 @@ static const char *const spf_words[] = {"none",	     "neutral",	  "pass",
 static const char *const dkim_words[] = {"pass",    "fail",	 "policy",
 					 "neutral", "temperror", "permerror",
 					 "",	    "none",	 NULL};
+static const char *const arc_words[] = {"none", "pass", "fail", NULL};
 static const char *const dmarc_words[] = {"none",      "pass",	    "fail",
 					  "temperror", "permerror", NULL};
 static const char *const iprev_words[] = {"pass",      "fail",	    "temperror",
@@ -117,10 +118,13 @@ static const struct config_option rule[] = {
 	{"login", OPTION_NAMES, AT(login), "", 0, 0, NULL, ""},
 	{"spf", OPTION_WORDS, AT(spf), "", 0, 0, spf_words, ""},
 	{"dkim", OPTION_WORDS, AT(dkim), "", 0, 0, dkim_words, ""},
+	{"arc", OPTION_WORDS, AT(arc), "", 0, 0, arc_words, ""},
 	{"dmarc", OPTION_WORDS, AT(dmarc), "", 0, 0, dmarc_words, ""},
 	{"iprev", OPTION_WORDS, AT(iprev), "", 0, 0, iprev_words, ""},
 	{"dkim_domain", OPTION_DOMAIN_PATTERNS, AT(dkim_domain), "", 0, 0,
 	 NULL, ""},
+	{"arc_sealer", OPTION_DOMAIN_PATTERNS, AT(arc_sealer), "", 0, 0, NULL,
+	 ""},
 	{"header", OPTION_NAMES, AT(header), "", 0, 0, NULL, ""},
 	{"size_above", OPTION_INTEGER, AT(size_above), "", 1, 1LL << 40, NULL,
 	 ""},

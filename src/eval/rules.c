@@ -189,10 +189,40 @@ static bool has_pass_of(const struct string_list *l,
 	return false;
 }
 
-static bool results_match(const struct rule *r, const struct results *x)
+/*
+ * RFC 8617 7.2.1: a sealer is trusted by name, and each who sealed after it
+ * could have written what it likes into the sets before.  Of the sealers named
+ * in a row up to us, the first has seen the least change.  A signature that
+ * does not cover From says nothing of an author.
+ */
+static bool arc_vouches(struct arena *a, const struct string_list *sealers,
+			const struct results *x)
 {
-	bool any = (r->spf | r->dkim | r->dmarc | r->iprev) == 0 &&
-		   r->dkim_domain.n == 0;
+	const struct arc_result *arc = &x->arc;
+	const struct arc_set *first = NULL;
+
+	if (arc->status != ARC_STATUS_PASS || x->authors.ndomains != 1 ||
+	    !arc->v[arc->n - 1].signs_from)
+		return false;
+	for (size_t i = arc->n; i > 0; i--) {
+		if (!domain_in(sealers, arc->v[i - 1].seal_domain))
+			break;
+		first = &arc->v[i - 1];
+	}
+	return first != NULL &&
+	       arc_set_says_dmarc_pass(a, first, x->authors.domains[0]);
+}
+
+static bool asks_results(const struct rule *r)
+{
+	return (r->spf | r->dkim | r->arc | r->dmarc | r->iprev) != 0 ||
+	       r->dkim_domain.n > 0 || r->arc_sealer.n > 0;
+}
+
+static bool results_match(struct arena *a, const struct rule *r,
+			  const struct results *x)
+{
+	bool any = !asks_results(r);
 
 	if (any || x == NULL)
 		return any;
@@ -200,6 +230,8 @@ static bool results_match(const struct rule *r, const struct results *x)
 				      ? (unsigned)x->spf_mailfrom.status
 				      : RULE_RESULT_ABSENT) &&
 	       in_set(r->dkim, dkim_bit(&x->dkim)) &&
+	       in_set(r->arc, x->arc.status) &&
+	       (r->arc_sealer.n == 0 || arc_vouches(a, &r->arc_sealer, x)) &&
 	       in_set(r->dmarc, x->dmarc.status) &&
 	       in_set(r->iprev, x->iprev.checked ? (unsigned)x->iprev.status
 						 : RULE_RESULT_ABSENT) &&
@@ -228,7 +260,7 @@ static bool matches(const struct rules *rules, const struct rule *r,
 	       from_matches(r, f) && recipient_matches(rules, r, f) &&
 	       (r->listener.n == 0 ||
 		text_in(&r->listener, f->client->listener)) &&
-	       login_matches(r, f) && results_match(r, f->results) &&
+	       login_matches(r, f) && results_match(a, r, f->results) &&
 	       header_matches(r, f) &&
 	       (r->size_above == 0 || f->size > (size_t)r->size_above);
 }
@@ -388,7 +420,8 @@ static bool covers(const struct rule *a, const struct rule *b)
 	       list_covers(&a->login, &b->login) &&
 	       set_covers(a->spf, b->spf) && set_covers(a->dkim, b->dkim) &&
 	       set_covers(a->dmarc, b->dmarc) &&
-	       set_covers(a->iprev, b->iprev) &&
+	       set_covers(a->iprev, b->iprev) && set_covers(a->arc, b->arc) &&
+	       list_covers(&a->arc_sealer, &b->arc_sealer) &&
 	       list_covers(&a->dkim_domain, &b->dkim_domain) &&
 	       list_covers(&a->header, &b->header) &&
 	       a->size_above <= b->size_above;
@@ -465,12 +498,11 @@ static bool check_rule(const struct rules *rules, size_t at,
 			      r->source);
 		ok = false;
 	}
-	if (r->direction == RULE_OUTBOUND &&
-	    ((r->spf | r->dkim | r->dmarc | r->iprev) != 0 ||
-	     r->dkim_domain.n > 0)) {
+	if (r->direction == RULE_OUTBOUND && asks_results(r)) {
 		strbuf_printf(errors,
 			      "%s: rules: outgoing mail has no results; remove "
-			      "spf, dkim, dmarc, iprev and dkim_domain\n",
+			      "spf, dkim, arc, dmarc, iprev, dkim_domain and "
+			      "arc_sealer\n",
 			      r->source);
 		ok = false;
 	}

@@ -85,8 +85,12 @@ struct rule {
 	/* sets; 0: any */
 	int64_t spf, dkim, dmarc, iprev;
 	struct string_list dkim_domain; /* domains: d= of one that passed */
-	struct string_list header;	/* names: a field of it is there */
-	int64_t size_above;		/* bytes; 0: any */
+	/* domains: the chain passes, and was sealed by these alone from a
+	 * set on that says dmarc=pass of the author */
+	struct string_list arc_sealer;
+	int64_t arc;		   /* a set, of enum arc_status */
+	struct string_list header; /* names: a field of it is there */
+	int64_t size_above;	   /* bytes; 0: any */
 };
 
 struct rules {

@@ -3,6 +3,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from arc import seal  # noqa: E402
 from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
 from material import Key, crlf, key_record, sign  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -241,6 +242,48 @@ def percent(t):
     t.ok(12 <= n <= 36, "about 40 percent", n)
 
 
+def sealed(key, domain, results, message=None):
+    """With one more ARC set of that domain."""
+    return seal(message or mail("ceo@reject.test"), domain, "s1", key, results)
+
+
+def arc(t, key):
+    zone = "".join(key_record(d, "s1", key)
+                   for d in ("list.test", "fwd.test", "evil.test"))
+    good = "dmarc=pass header.from=reject.test"
+    with Site(t, rule("watch", "tag", "monitor", arc=["pass"]),
+              rule("arc", "accept", dmarc=["fail"],
+                   arc_sealer=["list.test", "fwd.test"]), zone=zone) as s:
+        o = s.gives("sealed by one who is trusted", "accept",
+                    "rule=arc(accept)", data=sealed(key, "list.test", good))
+        t.has(o.headers[0][1], "arc=pass", "A-R tells of the chain")
+        t.has(o.headers[0][1], "dis=none rule=arc", "and of the rule")
+        s.gives("by two of them", "accept", "rule=arc(accept)",
+                data=sealed(key, "fwd.test", "dmarc=fail; arc=pass",
+                            sealed(key, "list.test", good)))
+        refused = [
+            ("not sealed", mail()),
+            ("by nobody who is trusted", sealed(key, "evil.test", good)),
+            ("by another one afterwards",
+             sealed(key, "evil.test", good, sealed(key, "list.test", good))),
+            ("only after another one",
+             sealed(key, "list.test", "dmarc=fail",
+                    sealed(key, "evil.test", good))),
+            ("of what had failed there",
+             sealed(key, "list.test", "dmarc=fail header.from=reject.test")),
+            ("of another author",
+             sealed(key, "list.test", "dmarc=pass header.from=other.test")),
+            ("with two results", sealed(key, "list.test",
+                                        good + "; dmarc=fail")),
+            ("without a result", sealed(key, "list.test", "spf=pass")),
+            ("and changed",
+             sealed(key, "list.test", good).replace(b"body", b"BODY")),
+        ]
+        for what, data in refused:
+            s.gives(what, "replycode", "would_be=reject", data=data)
+        s.end("arc")
+
+
 def outbound(t, key):
     with Site(t, rule("big", "reject", direction="outbound", size_above=9000),
               rule("svc", "tempfail", direction="outbound", login=["svc"]),
@@ -338,6 +381,8 @@ def main():
             recipients(t)
         with t.group("percent"):
             percent(t)
+        with t.group("arc"):
+            arc(t, key)
         with t.group("outbound"):
             outbound(t, key)
         with t.group("mistakes"):

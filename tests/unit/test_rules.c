@@ -441,7 +441,7 @@ static void test_check(void **state)
 			       .dmarc = 4}},
 	      1, "",
 	      "f:a: rules: outgoing mail has no results; remove spf, dkim, "
-	      "dmarc, iprev and dkim_domain\n",
+	      "arc, dmarc, iprev, dkim_domain and arc_sealer\n",
 	      NULL);
 }
 
