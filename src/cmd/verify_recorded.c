@@ -95,7 +95,8 @@ static void decide(const struct again *x, const struct field_list *fields,
 
 	policy_decide(x->arena, &o, r, v);
 	rules_run(x->arena, &x->app->rules, &f, &v->rules);
-	policy_apply_rule(x->arena, &o, &r->authors, x->envelope.queue_id, v);
+	policy_apply_rule(x->arena, &o, &r->authors, r, x->envelope.queue_id,
+			  v);
 }
 
 /* For a terminal. */

@@ -115,12 +115,13 @@ void policy_decide(struct arena *a, const struct policy_options *o,
 		   const struct results *r, struct verdict *ret);
 /*
  * What the local rule of v->rules does, after policy_decide(); nothing without
- * one.  It decides in place of DMARC: also against p=reject.  `queue_id`: for
- * the text of a reply.
+ * one.  It decides in place of DMARC: also against p=reject.  `authors`
+ * and `queue_id`: for the text of a reply; `r`: for its code, NULL outbound.
  */
 void policy_apply_rule(struct arena *a, const struct policy_options *o,
 		       const struct addr_authors *authors,
-		       struct slice queue_id, struct verdict *v);
+		       const struct results *r, struct slice queue_id,
+		       struct verdict *v);
 /* Has a rule decided in place of DMARC? */
 bool policy_overruled(const struct verdict *v);
 /* Does the rule that decided set this aside? */

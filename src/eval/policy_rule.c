@@ -44,6 +44,7 @@ static const char *detail_of(const struct rule *rule, const struct results *r)
 
 static struct smtp_reply reply_of(struct arena *a, const struct rule *rule,
 				  const struct addr_authors *authors,
+				  const struct results *r,
 				  struct slice queue_id)
 {
 	bool temporary = rule->action == RULE_TEMPFAIL;
@@ -85,7 +86,8 @@ static void quarantine(struct arena *a, const struct policy_options *o,
 
 void policy_apply_rule(struct arena *a, const struct policy_options *o,
 		       const struct addr_authors *authors,
-		       struct slice queue_id, struct verdict *v)
+		       const struct results *r, struct slice queue_id,
+		       struct verdict *v)
 {
 	const struct rule *rule = v->rules.rule;
 
@@ -112,7 +114,7 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 							: VERDICT_TEMPFAIL;
 		if (rule->action == RULE_REJECT)
 			v->disposition = DMARC_P_REJECT;
-		v->reply = reply_of(a, rule, authors, queue_id);
+		v->reply = reply_of(a, rule, authors, r, queue_id);
 		break;
 	case RULE_DISCARD:
 		accept(v);

@@ -249,8 +249,9 @@ static bool header_matches(const struct rule *r, const struct rule_facts *f)
 	return false;
 }
 
-static bool matches(const struct rules *rules, const struct rule *r,
-		    const struct rule_facts *f, const struct view *v)
+static bool matches(struct arena *a, const struct rules *rules,
+		    const struct rule *r, const struct rule_facts *f,
+		    const struct view *v)
 {
 	return (enum rule_direction)r->direction == f->direction &&
 	       client_matches(r, f) &&
@@ -341,7 +342,7 @@ void rules_run(struct arena *a, const struct rules *rules,
 	for (size_t i = 0; i < rules->n && ret->rule == NULL; i++) {
 		const struct rule *r = &rules->v[i];
 
-		if (!matches(rules, r, f, &v))
+		if (!matches(a, rules, r, f, &v))
 			continue;
 		if (r->mode == RULE_ENFORCE && is_drawn(a, rules, r, f))
 			ret->rule = r;

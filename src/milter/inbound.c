@@ -133,7 +133,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 	evaluation_end(s->evaluation, now, r);
 	policy_decide(s->msg, &o, r, v);
 	v->rules = session_rules(s, &r->authors, r);
-	policy_apply_rule(s->msg, &o, &r->authors, s->envelope.queue_id, v);
+	policy_apply_rule(s->msg, &o, &r->authors, r, s->envelope.queue_id, v);
 	check_gate(s, r, v);
 	if (s->gate.refused)
 		refuse(s, v);

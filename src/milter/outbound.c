@@ -157,7 +157,8 @@ static bool apply_rule(struct session *s, struct verdict *v)
 
 	*v = (struct verdict){.action = VERDICT_ACCEPT};
 	v->rules = session_rules(s, &s->authors, NULL);
-	policy_apply_rule(s->msg, &o, &s->authors, s->envelope.queue_id, v);
+	policy_apply_rule(s->msg, &o, &s->authors, NULL, s->envelope.queue_id,
+			  v);
 	return v->action == VERDICT_ACCEPT;
 }
 
