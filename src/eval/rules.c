@@ -473,7 +473,7 @@ static bool accepts_anybody(const struct rule *r)
 	       (r->skip == 0 || (r->skip & 1 << RULE_SKIP_DMARC) != 0) &&
 	       r->client.n == 0 && r->client_name.n == 0 &&
 	       r->listener.n == 0 && r->login.n == 0 && r->recipient.n == 0 &&
-	       r->dkim_domain.n == 0 &&
+	       r->dkim_domain.n == 0 && r->arc_sealer.n == 0 &&
 	       (r->sender.n == 0 || r->spf == 0 || (r->spf & ~pass) != 0);
 }
 

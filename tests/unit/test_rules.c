@@ -459,6 +459,8 @@ static void test_check_members(void **state)
 	(void)state;
 	check((struct rule[]){{NAMED("a"), .override = RULE_OTHER}}, 1, "",
 	      skip, NULL);
+	check((struct rule[]){{ACCEPTING("a"), .arc_sealer = LIST("x")}}, 1, "",
+	      NULL, NULL);
 	check((struct rule[]){{NAMED("a"), .skip = 1}}, 1, "", skip, NULL);
 	check((struct rule[]){{ACCEPTING("a"), .direction = RULE_OUTBOUND,
 			       .skip = 4}},
