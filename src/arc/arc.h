@@ -33,7 +33,9 @@ struct arc_set {
 
 struct arc_result {
 	enum arc_status status;
-	const char *reason; /* constant; NULL unless fail */
+	/* constant; NULL unless fail, or why a message without a set that we
+	 * saw was not examined */
+	const char *reason;
 	/* A DNS answer was not to be had: RFC 8617 5.2.1 makes it a failure,
 	 * but it says nothing about the chain. */
 	bool temporary;
@@ -67,6 +69,8 @@ void arc_verifier_body(struct arc_verifier *v, struct slice bytes);
 /* RFC 8617 5.2, steps 1 to 7. */
 void arc_verifier_end(struct arc_verifier *v, struct dns_budget *b,
 		      struct arc_result *ret);
+/* For a header block with `trouble`: sets in it fail. */
+void arc_unreadable(const struct field_list *fields, struct arc_result *ret);
 void arc_verifier_free(struct arc_verifier *v); /* NULL is allowed */
 
 /* ---- trust.c ---- */

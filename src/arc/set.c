@@ -33,6 +33,14 @@ static const char *const names[KINDS] = {
 	[SEAL] = "ARC-Seal",
 };
 
+bool arc_is_field(struct slice name)
+{
+	for (enum kind k = RESULTS; k < KINDS; k++)
+		if (slice_is_ci(name, names[k]))
+			return true;
+	return false;
+}
+
 static bool fail(struct arc_chain *c, const char *reason)
 {
 	if (c->reason == NULL)
@@ -52,42 +60,65 @@ static unsigned instance_of(struct slice s)
 	return (unsigned)n;
 }
 
-/* Without comments (RFC 5322 3.2.2) and white space; false when one does not
+/* What a comment (RFC 5322 3.2.2) at the beginning takes; 0 when it does not
  * end. */
-static bool without_cfws(struct arena *a, struct slice s, struct slice *ret)
+static size_t comment_length(struct slice s)
 {
-	char *out = arena_alloc(a, s.n + 1);
-	size_t n = 0;
 	unsigned depth = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '(') {
-			depth++;
-		} else if (c == ')' && depth > 0) {
-			depth--;
-		} else if (depth > 0) {
-			i += c == '\\';
-		} else if (!ascii_iswsp(c) && c != '\r' && c != '\n') {
-			out[n++] = c;
-		}
+		depth += s.p[i] == '(';
+		if (s.p[i] == ')' && --depth == 0)
+			return i + 1;
+		i += s.p[i] == '\\';
 	}
-	*ret = (struct slice){out, n};
-	return depth == 0;
+	return 0;
 }
 
-/* "i=N;" at the beginning (RFC 8617 4.1.1); *rest is what follows. */
-static unsigned results_instance(struct arena *a, const struct field *f,
-				 struct slice *rest)
+/* Past [CFWS]; stops at a comment that does not end. */
+static struct slice past_cfws(struct slice s)
 {
-	struct slice text;
+	size_t n = 1;
 
-	*rest = f->value;
-	if (!without_cfws(a, slice_cut(rest, ';'), &text) || rest->p == NULL ||
-	    slice_trim(*rest).n == 0 || !slice_starts_ci(text, "i="))
+	while (s.n > 0 && n > 0) {
+		char c = s.p[0];
+
+		if (c == '(')
+			n = comment_length(s);
+		else if (ascii_iswsp(c) || c == '\r' || c == '\n')
+			n = 1;
+		else
+			break;
+		s = slice_from(s, n);
+	}
+	return s;
+}
+
+static bool past_char(struct slice *s, char c)
+{
+	*s = past_cfws(*s);
+	if (s->n == 0 || s->p[0] != c)
+		return false;
+	*s = slice_from(*s, 1);
+	return true;
+}
+
+/* [CFWS] "i" [CFWS] "=" [CFWS] N [CFWS] ";" at the beginning (RFC 8617
+ * 4.1.1); *rest is what follows. */
+static unsigned results_instance(const struct field *f, struct slice *rest)
+{
+	struct slice s = f->value, number;
+	size_t n = 0;
+
+	if ((!past_char(&s, 'i') && !past_char(&s, 'I')) || !past_char(&s, '='))
 		return 0;
-	return instance_of(slice_from(text, 2));
+	number = past_cfws(s);
+	while (n < number.n && ascii_isdigit(number.p[n]))
+		n++;
+	*rest = slice_from(number, n);
+	if (!past_char(rest, ';') || slice_trim(*rest).n == 0)
+		return 0;
+	return instance_of(slice_first(number, n));
 }
 
 static unsigned tags_instance(struct arc_chain *c, const struct field *f)
@@ -112,12 +143,11 @@ static bool put(struct arc_chain *c, const struct field **at,
 	return true;
 }
 
-static bool place_field(struct arena *a, struct arc_chain *c,
-			struct place v[ARC_SETS_MAX], enum kind kind,
-			const struct field *f)
+static bool place_field(struct arc_chain *c, struct place v[ARC_SETS_MAX],
+			enum kind kind, const struct field *f)
 {
 	struct slice rest;
-	unsigned i = kind == RESULTS ? results_instance(a, f, &rest)
+	unsigned i = kind == RESULTS ? results_instance(f, &rest)
 				     : tags_instance(c, f);
 
 	if (i == 0)
@@ -129,8 +159,9 @@ static bool place_field(struct arena *a, struct arc_chain *c,
 	return put(c, kind == SEAL ? &v[i - 1].seal : &v[i - 1].signature, f);
 }
 
-static bool place_all(struct arena *a, struct arc_chain *c,
-		      const struct field_list *l, struct place v[ARC_SETS_MAX])
+/* Goes on after a fault: the newest set is wanted all the same. */
+static void place_all(struct arc_chain *c, const struct field_list *l,
+		      struct place v[ARC_SETS_MAX])
 {
 	size_t seen = 0;
 
@@ -138,13 +169,13 @@ static bool place_all(struct arena *a, struct arc_chain *c,
 		for (enum kind k = RESULTS; k < KINDS; k++) {
 			if (!slice_is_ci(l->v[i].name, names[k]))
 				continue;
-			if (++seen > (size_t)KINDS * ARC_SETS_MAX)
-				return fail(c, "more than 50 ARC sets");
-			if (!place_field(a, c, v, k, &l->v[i]))
-				return false;
+			if (++seen > (size_t)KINDS * ARC_SETS_MAX) {
+				fail(c, "more than 50 ARC sets");
+				return;
+			}
+			(void)place_field(c, v, k, &l->v[i]);
 		}
 	}
-	return true;
 }
 
 static bool is_complete(struct arc_chain *c, const struct place *v)
@@ -161,11 +192,10 @@ static bool is_complete(struct arc_chain *c, const struct place *v)
 static bool base64_tag(struct arena *a, const struct tagvalue_list *l,
 		       const char *name, struct slice *ret)
 {
-	struct slice v, text;
+	struct slice v;
 
 	return tagvalue_get(l, name, &v) && v.n <= B_MAX &&
-	       without_cfws(a, v, &text) && base64_decode(a, text, ret) &&
-	       ret->n > 0;
+	       base64_decode(a, v, ret) && ret->n > 0;
 }
 
 /* RFC 6376 3.5 has no final dot in d= and s=. */
@@ -300,7 +330,7 @@ static bool read_link(struct arena *a, struct arc_chain *c, size_t i,
 	const char *reason = read_seal(a, p->seal, &link->seal);
 
 	link->results = p->results;
-	(void)results_instance(a, p->results, &link->results_text);
+	(void)results_instance(p->results, &link->results_text);
 	link->signature.bad = read_signature(a, p->signature, &link->signature);
 	if (reason != NULL)
 		return fail(c, reason);
@@ -313,19 +343,22 @@ static bool read_link(struct arena *a, struct arc_chain *c, size_t i,
 static bool read_links(struct arena *a, struct arc_chain *c,
 		       const struct place *v)
 {
-	struct arc_seal newest;
-
-	/* step 2, before anything else is looked at */
-	if (read_seal(a, v[c->n - 1].seal, &newest) == NULL &&
-	    newest.cv == ARC_CV_FAIL) {
-		c->ended = true;
-		return fail(c, "the newest seal says cv=fail");
-	}
 	c->v = arena_array(a, c->n, sizeof(*c->v));
 	for (size_t i = 0; i < c->n; i++)
 		if (!read_link(a, c, i, &v[i]))
 			return false;
 	return true;
+}
+
+/* Step 2 of RFC 8617 5.2: whatever else is wrong with the chain. */
+static bool has_ended(const struct field *seal)
+{
+	struct tagvalue_list l;
+	const char *reason;
+	struct slice cv;
+
+	return seal != NULL && tagvalue_parse(seal->value, &l, &reason) &&
+	       tagvalue_get(&l, "cv", &cv) && slice_is_ci(cv, "fail");
 }
 
 static bool has_order(struct arc_chain *c)
@@ -342,12 +375,11 @@ void arc_chain_read(struct arena *a, const struct field_list *fields,
 	struct place *v = arena_array(a, ARC_SETS_MAX, sizeof(*v));
 
 	*ret = (struct arc_chain){0};
-	if (!place_all(a, ret, fields, v) || ret->n == 0)
-		return;
-	if (v[ret->n - 1].seal == NULL) {
-		fail(ret, "ARC set is incomplete");
-		return;
+	place_all(ret, fields, v);
+	if (ret->n > 0 && has_ended(v[ret->n - 1].seal)) {
+		ret->ended = true;
+		ret->reason = "the newest seal says cv=fail";
 	}
-	if (is_complete(ret, v) && read_links(a, ret, v))
+	if (ret->reason == NULL && is_complete(ret, v) && read_links(a, ret, v))
 		(void)has_order(ret);
 }

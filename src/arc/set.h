@@ -50,9 +50,12 @@ struct arc_link {
 struct arc_chain {
 	size_t n;
 	struct arc_link *v; /* v[0] is i=1 */
-	bool ended;	    /* the newest seal says cv=fail */
+	bool ended;	    /* the newest seal says cv=fail, whatever else */
 	const char *reason; /* why it is none, a constant; or NULL */
 };
+
+/* Is it the name of one of the three? */
+bool arc_is_field(struct slice name);
 
 /* Steps 1 to 3 of RFC 8617 5.2.  n is 0 when there is no set at all. */
 void arc_chain_read(struct arena *a, const struct field_list *fields,

@@ -43,6 +43,7 @@ struct arc_verifier {
 	const struct field_list *fields;
 	struct arc_chain chain;
 	struct job *jobs;
+	struct field *others; /* room for as many as there are fields */
 	size_t nbodies;
 	struct body_stream bodies[BODIES_MAX];
 	bool temporary;
@@ -66,11 +67,10 @@ static void add_to_hash(void *arg, struct slice bytes)
 static void add_selected(struct arc_verifier *v, const struct arc_signature *s,
 			 enum canon_mode mode, struct crypto_hash *h)
 {
-	size_t *at = arena_array(v->arena, ARC_NAMES_MAX, sizeof(*at));
 	struct field_list others = *v->fields;
-	size_t n = 0, names;
+	size_t at[ARC_NAMES_MAX], n = 0, names;
 
-	others.v = arena_array(v->arena, v->fields->n, sizeof(*others.v));
+	others.v = v->others;
 	for (size_t i = 0; i < v->fields->n; i++)
 		if (&v->fields->v[i] != s->tags.field)
 			others.v[n++] = v->fields->v[i];
@@ -153,6 +153,7 @@ static void read_as(struct arc_verifier *v, const struct arc_signature *s,
 static void prepare(struct arc_verifier *v)
 {
 	v->jobs = arena_array(v->arena, v->chain.n, sizeof(*v->jobs));
+	v->others = arena_array(v->arena, v->fields->n, sizeof(*v->others));
 	for (size_t i = v->chain.n; i > 0; i--) {
 		const struct arc_signature *s = &v->chain.v[i - 1].signature;
 
@@ -323,7 +324,7 @@ static const char *check_signature(struct arc_verifier *v, struct dns_budget *b,
 
 	for (size_t k = 0; k < j->n; k++) {
 		reason = check_reading(v, b, s, &j->v[k]);
-		if (reason == NULL)
+		if (reason == NULL || v->temporary)
 			break;
 	}
 	return reason;
@@ -390,6 +391,15 @@ void arc_verifier_end(struct arc_verifier *v, struct dns_budget *b,
 		return;
 	ret->status = ARC_STATUS_PASS;
 	ret->oldest_pass = oldest_pass(v, b);
+}
+
+void arc_unreadable(const struct field_list *fields, struct arc_result *ret)
+{
+	*ret = (struct arc_result){.reason =
+					   field_trouble_text(fields->trouble)};
+	for (size_t i = 0; i < fields->n; i++)
+		if (arc_is_field(fields->v[i].name))
+			ret->status = ARC_STATUS_FAIL;
 }
 
 void arc_verifier_free(struct arc_verifier *v)

@@ -95,9 +95,10 @@ struct evaluation *evaluation_new(struct arena *a, const struct eval_env *env,
 						e->authors.ndomains);
 		dkim_verifier_prefetch(e->verifier, e->budget);
 		e->arc = arc_verifier_new(a, &env->arc, fields);
-		arc_verifier_prefetch(e->arc, e->budget);
 	}
 	dmarc_prefetch(a, e->budget, &env->dmarc, &e->authors);
+	if (e->arc != NULL) /* the most questions, and the least needed */
+		arc_verifier_prefetch(e->arc, e->budget);
 	return e;
 }
 
@@ -168,6 +169,8 @@ static void run_arc(struct evaluation *e, struct results *ret)
 	ret->arc_client = e->client->addr;
 	if (e->arc != NULL)
 		arc_verifier_end(e->arc, e->budget, &ret->arc);
+	else
+		arc_unreadable(e->fields, &ret->arc);
 }
 
 void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
@@ -219,6 +222,7 @@ void evaluation_unexamined(struct arena *a, const char *reason,
 	ret->dkim.v = arena_alloc(a, sizeof(*ret->dkim.v));
 	ret->dkim.v->status = DKIM_STATUS_TEMPERROR;
 	ret->dkim.v->reason = reason;
+	ret->arc.reason = reason;
 	ret->dmarc.status = DMARC_STATUS_TEMPERROR;
 	ret->dmarc.reason = reason;
 	ret->dmarc_explanation = reason;

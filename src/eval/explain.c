@@ -81,11 +81,9 @@ const char *explain_dkim(struct arena *a, const struct dkim_results *d)
 	return strbuf_cstr(&b);
 }
 
-/* "none", "pass:sealer.example", "fail (reason)" */
+/* "none", "pass:sealer.example", "fail:sealer.example (reason)" */
 static const char *explain_arc(struct arena *a, const struct arc_result *r)
 {
-	if (r->status == ARC_STATUS_NONE)
-		return "none";
 	return arena_printf(a, "%s%s%s%s%s%s", arc_status_name(r->status),
 			    r->n > 0 ? ":" : "",
 			    r->n > 0 ? r->v[r->n - 1].seal_domain : "",
