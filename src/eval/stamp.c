@@ -172,14 +172,14 @@ static void add_dmarc(struct arena *a, struct authres_writer *w,
 							       : d->policy)));
 }
 
-/* RFC 8617 6 and 10.2 */
+/* RFC 8617 6 and 10.2.  A message without a chain says so, too: a sealer quotes
+ * this field, and whoever reads it there finds in smtp.remote-ip from where the
+ * message came (7.2.2). */
 static void add_arc(struct arena *a, struct authres_writer *w,
 		    const struct results *r)
 {
 	char text[IP_TEXT_MAX];
 
-	if (r->arc.status == ARC_STATUS_NONE)
-		return;
 	authres_method(
 		w, "arc", arc_status_name(r->arc.status), r->arc.reason,
 		r->arc.n > 0 ? arena_printf(a, "i=%zu as.d=%s", r->arc.n,

@@ -155,7 +155,7 @@ static void test_content(void **state)
 	(void)state;
 	assert_true(authres_parse(a, value, &ar));
 	check_slice(ar.id, "mx.example.net");
-	assert_int_equal(ar.n, 5);
+	assert_int_equal(ar.n, 6);
 	check_prop(find(&ar, "dmarc", 0), "header", "from", "example.com");
 	check_prop(find(&ar, "dmarc", 0), "policy", "dmarc", "none");
 	assert_non_null(strstr(slice_cstr(a, value),
@@ -238,6 +238,36 @@ static void test_unsigned(void **state)
 	arena_free(a);
 }
 
+/* RFC 8617 6: the state of the chain, also when there is none, and from whom
+ * the message came, when that is known; why it was not looked at (10.2). */
+static void test_no_arc(void **state)
+{
+	struct arena *a = arena_new();
+	struct results r = {0};
+	struct verdict v = {0};
+	struct authres ar;
+	struct slice value = stamp_authres(a, "mx.example.net", &r, &v);
+
+	(void)state;
+	assert_true(authres_parse(a, value, &ar));
+	check_slice(find(&ar, "arc", 0)->result, "none");
+	assert_int_equal(find(&ar, "arc", 0)->reason.n, 0);
+	assert_int_equal(find(&ar, "arc", 0)->nprops, 0);
+	assert_null(find(&ar, "arc", 1));
+	assert_true(ip_parse(SLICE("2001:db8::1"), &r.arc_client));
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_true(authres_parse(a, value, &ar));
+	assert_int_equal(find(&ar, "arc", 0)->nprops, 1);
+	check_prop(find(&ar, "arc", 0), "smtp", "remote-ip", "2001:db8::1");
+	evaluation_unexamined(a, "an outage", &r);
+	value = stamp_authres(a, "mx.example.net", &r, &v);
+	assert_true(authres_parse(a, value, &ar));
+	check_slice(find(&ar, "arc", 0)->result, "none");
+	check_slice(find(&ar, "arc", 0)->reason, "an outage");
+	assert_int_equal(find(&ar, "arc", 0)->nprops, 0);
+	arena_free(a);
+}
+
 /* RFC 8601 2.7.3: the client's address, and the name only as a comment. */
 static void test_iprev(void **state)
 {
@@ -295,7 +325,7 @@ int main(void)
 		cmocka_unit_test(test_removal),	 cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_content),	 cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_unsigned), cmocka_unit_test(test_iprev),
-		cmocka_unit_test(test_skipped),
+		cmocka_unit_test(test_skipped),	 cmocka_unit_test(test_no_arc),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
