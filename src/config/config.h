@@ -124,6 +124,7 @@ struct config {
 	int64_t shutdown_timeout;  /* seconds */
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */
+	int64_t on_store_error;	   /* enum on_error */
 	const char *state_directory; /* "": nothing is kept */
 	const char *secret;
 	const char *digest; /* of the files, SHA-256 in hexadecimal */

@@ -418,20 +418,60 @@ static void give_up(struct session *s, struct session_outcome *ret)
 		stamp_outbound(s->msg, &s->own, NULL, 0, NULL, &ret->edits);
 }
 
-void session_end_of_message(struct session *s, struct slice queue_id,
-			    int64_t now, struct session_outcome *ret)
+/* Of mail that is let through as it is nothing was to be found out. */
+static void examine(struct session *s, int64_t now, struct session_outcome *ret)
 {
-	*ret = (struct session_outcome){.action = VERDICT_ACCEPT};
-	session_end_of_header(s);
-	if (queue_id.n > 0)
-		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
-	/* of mail that is let through as it is nothing was to be found out */
 	if (s->failed == NULL || s->direction == MAIL_IGNORED)
 		run(s, now, ret);
 	look_for_faults(s);
 	if (s->failed != NULL && s->direction != MAIL_IGNORED)
 		give_up(s, ret);
 	session_remember(s, now, ret);
+}
+
+/* The store that this message is not to do without: its name in the log, or
+ * NULL. */
+static const char *missing_store(const struct session *s)
+{
+	const struct app *app = s->app;
+
+	if (app->config->on_store_error != ON_ERROR_TEMPFAIL ||
+	    s->direction == MAIL_IGNORED)
+		return NULL;
+	if (app->journal != NULL && !journal_is_working(app->journal))
+		return "journal";
+	if (app->meter != NULL && !meter_is_working(app->meter))
+		return "limits";
+	return NULL;
+}
+
+/* RFC 3463 3.4: a fault of the mail system. */
+static void put_off(struct session *s, const char *store,
+		    struct session_outcome *ret)
+{
+	ret->action = VERDICT_TEMPFAIL;
+	ret->reply = (struct smtp_reply){
+		"451", "4.3.0", "state cannot be kept, try again later"};
+	ret->warn = session_log_line(
+		s, arena_printf(s->msg, "%s cannot be written: tempfailed",
+				store));
+}
+
+/* A message that is put off is not run, so no limit counts it. */
+void session_end_of_message(struct session *s, struct slice queue_id,
+			    int64_t now, struct session_outcome *ret)
+{
+	const char *store;
+
+	*ret = (struct session_outcome){.action = VERDICT_ACCEPT};
+	session_end_of_header(s);
+	if (queue_id.n > 0)
+		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
+	store = missing_store(s);
+	if (store != NULL)
+		put_off(s, store, ret);
+	else
+		examine(s, now, ret);
 	/* no fault of this message is another's */
 	(void)check_failed();
 }

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -56,9 +57,10 @@ struct journal {
 
 	/* of the thread alone */
 	int64_t trimmed;   /* clock_mono_ms() of the last time; 0: due */
-	bool wrote;	   /* entries, in the last round */
-	bool working;	   /* as the log was told */
+	bool wrote;	   /* something, in the last round */
 	unsigned failures; /* rounds in a row */
+
+	_Atomic bool working; /* as the log was told; the thread sets it */
 
 	char *trouble; /* of the first round, which journal_new() waits for */
 };
@@ -260,6 +262,11 @@ void journal_counters_get(struct journal *j, struct journal_counters *ret)
 	pthread_mutex_unlock(&j->lock);
 }
 
+bool journal_is_working(const struct journal *j)
+{
+	return atomic_load(&j->working);
+}
+
 /* ---- one round ----------------------------------------------------------- */
 
 static void take(struct journal *j, struct list *batch)
@@ -298,6 +305,9 @@ static enum journal_status transaction(struct journal *j,
 	struct journal_round r;
 	enum journal_status status = journal_write_begin(&j->db, &r);
 
+	if (status == JOURNAL_OK && batch->first == NULL &&
+	    !journal_is_working(j))
+		status = journal_write_probe(&j->db, &r);
 	for (const struct item *i = batch->first;
 	     status == JOURNAL_OK && i != NULL; i = i->next)
 		status = journal_write(&j->db, &r, &i->e);
@@ -315,16 +325,18 @@ static enum journal_status round_of(struct journal *j, bool *more)
 	const int64_t now = clock_mono_ms();
 	enum journal_status status = journal_db_open(&j->db);
 	struct list batch;
+	bool writes;
 
 	*more = false;
 	take(j, &batch);
-	if (status == JOURNAL_OK && (batch.first != NULL || j->trimmed == 0 ||
-				     now - j->trimmed >= TRIM_MS)) {
+	writes = batch.first != NULL || !journal_is_working(j);
+	if (status == JOURNAL_OK &&
+	    (writes || j->trimmed == 0 || now - j->trimmed >= TRIM_MS)) {
 		status = transaction(j, &batch, more);
 		if (status == JOURNAL_OK)
 			j->trimmed = *more ? 0 : now;
 	}
-	j->wrote = status == JOURNAL_OK && batch.first != NULL;
+	j->wrote = status == JOURNAL_OK && writes;
 	if (status == JOURNAL_BUSY)
 		give_back(j, &batch);
 	else
@@ -358,18 +370,17 @@ static void tell(struct journal *j, enum journal_status status)
 {
 	if (status == JOURNAL_OK) {
 		j->failures = 0;
-		/* not before an entry is in it: all else may work while that
+		/* not before something is in it: all else may work while that
 		 * does not */
-		if (!j->working && j->wrote) {
+		if (j->wrote && !atomic_exchange(&j->working, true))
 			log_info("journal: %s works again", j->db.path);
-			j->working = true;
-		}
 		return;
 	}
 	j->failures++;
-	if (!j->working || (status == JOURNAL_BUSY && j->failures < BUSY_MAX))
+	if (!journal_is_working(j) ||
+	    (status == JOURNAL_BUSY && j->failures < BUSY_MAX))
 		return;
-	j->working = false;
+	atomic_store(&j->working, false);
 	log_warn(TROUBLE, j->db.path, j->db.error);
 }
 
@@ -378,7 +389,7 @@ static void keep(struct journal *j, enum journal_status status)
 {
 	struct arena *a = arena_new();
 
-	j->working = status == JOURNAL_OK;
+	atomic_store(&j->working, status == JOURNAL_OK);
 	j->failures = status == JOURNAL_OK ? 0 : 1;
 	if (status != JOURNAL_OK)
 		j->trouble = mem_strdup(
@@ -451,6 +462,7 @@ static void init(struct journal *j, const struct journal_options *o)
 	j->o = *o;
 	journal_db_init(&j->db, o->folder, JOURNAL_MAKE);
 	j->o.folder = j->db.folder;
+	atomic_init(&j->working, false);
 	list_init(&j->queue);
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_condattr_init(&attr);

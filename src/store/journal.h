@@ -12,7 +12,9 @@
  * While the file is locked by somebody else entries wait in the queue; while it
  * is full, read-only, broken or gone they are dropped.  The log has one line
  * when that begins and one when it ends.  A broken file is never changed or
- * removed.
+ * removed.  At the start, and as long as the file does not work, the thread
+ * tries it with a record that it takes out again: so nobody needs a message to
+ * find out.
  *
  * Records go by their time and their place in the ring.  What a wrong clock has
  * dated into the future stays until the ring has gone round.  What was deleted
@@ -83,6 +85,10 @@ void journal_free(struct journal *j);
 /* Thread-safe, never blocks on the store.  False: it was dropped. */
 bool journal_put(struct journal *j, const struct journal_entry *e);
 void journal_counters_get(struct journal *j, struct journal_counters *ret);
+/* Can it be written, as the log was told last?  What happens to the file is
+ * found out with the next entry, within a second; that it works again, within
+ * ten.  Thread-safe, never blocks. */
+bool journal_is_working(const struct journal *j);
 
 /* ---- reading, by commands ---- */
 struct journal_file;

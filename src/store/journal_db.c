@@ -62,6 +62,7 @@ static const char *const texts[JOURNAL_SQL] = {
 		    "ORDER BY id DESC LIMIT 1), 0)",
 	[SQL_PUT_RECORD] = "INSERT INTO records VALUES(?1, ?2, ?3, ?4, ?5, ?6, "
 			   "?7, ?8, ?9, ?10, ?11, ?12)",
+	[SQL_DROP_RECORD] = "DELETE FROM records WHERE id = ?1",
 	[SQL_ADD_COUNT] = "UPDATE counts SET messages = " BOUNDED(
 		"messages") " + 1, "
 			    "reasoned = " BOUNDED(

@@ -45,6 +45,7 @@ enum journal_sql {
 	SQL_ROLLBACK,
 	SQL_END,
 	SQL_PUT_RECORD,
+	SQL_DROP_RECORD,
 	SQL_ADD_COUNT,
 	SQL_PUT_COUNT,
 	SQL_ROWS_OF_DAY,
@@ -109,6 +110,10 @@ enum journal_status journal_write_begin(struct journal_db *d,
 					struct journal_round *r);
 enum journal_status journal_write(struct journal_db *d, struct journal_round *r,
 				  const struct journal_entry *e);
+/* Puts a record that is larger than most, and takes it out again: what it took
+ * is written all the same, so that a full or read-only disk is found out. */
+enum journal_status journal_write_probe(struct journal_db *d,
+					const struct journal_round *r);
 /* Deletes what is too old or too much, some of it.  *more: call it again. */
 enum journal_status journal_write_trim(struct journal_db *d,
 				       const struct journal_round *r,

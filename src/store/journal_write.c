@@ -10,6 +10,7 @@
 #define ROWS_MAX   10000 /* of counts, in one day */
 #define DETAIL_MAX 9000	 /* and of those that name a domain */
 #define OTHER	   "other"
+#define PROBE	   32768 /* bytes: more than a page, so that new ones are taken */
 
 enum journal_status journal_write_begin(struct journal_db *d,
 					struct journal_round *r)
@@ -175,6 +176,25 @@ enum journal_status journal_write(struct journal_db *d, struct journal_round *r,
 	for (size_t i = 0; status == JOURNAL_OK && i < e->nshadows; i++)
 		status = write_count(d, r, e, &e->shadows[i]);
 	return status;
+}
+
+enum journal_status journal_write_probe(struct journal_db *d,
+					const struct journal_round *r)
+{
+	struct arena *a = arena_new();
+	char *text = arena_alloc(a, PROBE + 1);
+	const struct journal_entry e = {.record = text};
+	struct journal_round after = *r;
+	enum journal_status status;
+
+	memset(text, ' ', PROBE);
+	text[PROBE] = '\0';
+	status = write_record(d, &after, &e);
+	arena_free(a);
+	if (status != JOURNAL_OK)
+		return status;
+	sqlite3_bind_int64(d->st[SQL_DROP_RECORD], 1, r->end);
+	return journal_db_run(d, SQL_DROP_RECORD);
 }
 
 /* ---- what goes ----------------------------------------------------------- */

@@ -60,8 +60,9 @@ struct meter {
 	bool purge;	   /* delete what is old */
 	bool redate;	   /* there may be slots in the future */
 	bool more;	   /* another round is to follow at once */
-	bool working;	   /* as the log was told */
 	unsigned failures; /* in a row */
+
+	_Atomic bool working; /* as the log was told; the thread sets it */
 
 	char *trouble; /* of the first round, which meter_new() waits for */
 };
@@ -190,6 +191,11 @@ bool meter_take(struct meter *m, struct slice login,
 	*frees = over.frees * SLOT_SECONDS > now ? over.frees * SLOT_SECONDS
 						 : now;
 	return false;
+}
+
+bool meter_is_working(const struct meter *m)
+{
+	return atomic_load(&m->working);
 }
 
 size_t meter_logins(struct meter *m)
@@ -401,16 +407,15 @@ static void tell(struct meter *m, enum store_status r)
 {
 	if (r == STORE_OK) {
 		m->failures = 0;
-		if (!m->working)
+		if (!atomic_exchange(&m->working, true))
 			log_info("limits: %s works again",
 				 store_path(m->store));
-		m->working = true;
 		return;
 	}
 	m->failures++;
-	if (!m->working || (r == STORE_BUSY && m->failures < BUSY_MAX))
+	if (!meter_is_working(m) || (r == STORE_BUSY && m->failures < BUSY_MAX))
 		return;
-	m->working = false;
+	atomic_store(&m->working, false);
 	log_warn(TROUBLE, store_path(m->store), store_error(m->store));
 }
 
@@ -419,7 +424,7 @@ static void keep(struct meter *m, enum store_status r)
 {
 	struct arena *a;
 
-	m->working = r == STORE_OK;
+	atomic_store(&m->working, r == STORE_OK);
 	m->failures = r == STORE_OK ? 0 : 1;
 	if (r == STORE_OK)
 		return;
@@ -575,6 +580,7 @@ struct meter *meter_new(struct arena *a, const char *folder, meter_clock *clock,
 	init(m);
 	m->clock = clock;
 	m->slot = INT64_MIN;
+	atomic_init(&m->working, folder[0] == '\0');
 	if (folder[0] == '\0')
 		return m;
 	m->store = store_new(folder);

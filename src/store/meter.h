@@ -52,6 +52,11 @@ bool meter_take(struct meter *m, struct slice login,
 /* Brings memory and store together now, and waits for it.  True: all that was
  * counted before the call is in the store. */
 bool meter_sync(struct meter *m);
+/* Can the store be written, as the log was told last?  True without a folder.
+ * What happens to the store is found out with the next message that is counted,
+ * within a second; that it works again, within ten.  Thread-safe, never
+ * blocks. */
+bool meter_is_working(const struct meter *m);
 /* Logins that are held in memory. */
 size_t meter_logins(struct meter *m);
 

@@ -1,7 +1,13 @@
-"""What the daemon remembers of messages: explain, shadow, forget."""
+"""What the daemon remembers of messages: explain, shadow, forget; and what
+becomes of mail while it cannot remember."""
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
@@ -266,12 +272,218 @@ def trouble(t):
               "counts are kept all the same")
 
 
+TROUBLE = "messages leave no record"
+AGAIN = "journal.sqlite works again"
+PUT_OFF = "journal cannot be written: tempfailed"
+
+
+class Site:
+    """A daemon with a state folder `folder` of its own, and `option`."""
+
+    def __init__(self, t, key, option, folder=None, user=""):
+        self.t = t
+        self.own = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix="journal-")
+        self.file = os.path.join(self.folder, "journal.sqlite")
+        self.daemon = Daemon(start=False, zone=ZONE, state=self.folder,
+                             domains={"example.com": [("s1", key.path)]},
+                             listeners=[("quiet", "none")],
+                             extra=f"on_store_error = {quote(option)};\n")
+        with open(self.daemon.config, encoding="utf-8") as f:
+            text = f.read().replace('user = "";', f"user = {quote(user)};")
+        self.daemon.write("mailseal.conf", text)
+
+    def __enter__(self):
+        self.daemon.start()
+        return self
+
+    def __exit__(self, *_):
+        self.daemon.close()
+        if self.own:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def wait_log(self, part, times):
+        end = time.monotonic() + 15
+        while self.daemon.log().count(part) < times and \
+                time.monotonic() < end:
+            time.sleep(0.02)
+        self.t.is_(self.daemon.log().count(part), times,
+                   f"{part!r} in the log", self.daemon.log()[-3000:])
+
+    def send_all(self, queue_id):
+        """Incoming, outgoing and ignored mail."""
+        d = self.daemon
+        return [send(d, mail("a@list.test"), "<x@list.test>", queue_id),
+                send(d, mail("a@example.com"), "<a@example.com>", queue_id,
+                     login="ann"),
+                send(d, mail("a@list.test"), "<x@list.test>", queue_id,
+                     daemon="quiet")]
+
+    def taken(self, what):
+        into, out, quiet = self.send_all("4TAKEN")
+        self.t.is_([o.verdict for o in (into, out, quiet)], ["accept"] * 3,
+                   f"{what}: all mail is taken", into.reply, out.reply)
+        self.t.is_((len(into.fields("Authentication-Results")),
+                    len(out.fields("DKIM-Signature")), quiet.edits),
+                   (1, 1, []), f"{what}: and examined, and signed")
+
+    def put_off(self, what):
+        before = self.daemon.log().count(PUT_OFF)
+        into, out, quiet = self.send_all("4PUTOFF")
+        for way, o in (("incoming", into), ("outgoing", out)):
+            self.t.is_((o.verdict, o.edits, o.reply and o.reply.text),
+                       ("replycode", [],
+                        "451 4.3.0 state cannot be kept, try again later"),
+                       f"{what}: {way} mail is put off", o)
+        self.t.is_((quiet.verdict, quiet.edits), ("accept", []),
+                   f"{what}: ignored mail is not", quiet.reply)
+        lines = [line for line in self.daemon.log().splitlines()
+                 if PUT_OFF in line]
+        self.t.ok(len(lines) == before + 2 and
+                  all("warning: 4PUTOFF: " in line
+                      for line in lines[before:]),
+                  f"{what}: one line each in the log", *lines)
+
+    def works_again(self, what, times=1):
+        """By itself: no message is sent meanwhile."""
+        self.wait_log(AGAIN, times)
+        self.taken(what)
+
+    def end(self, what, recorded=2):
+        log = check_end(self.t, self.daemon, what)
+        if recorded is not None:
+            self.t.has(log, f"journal: written={recorded} ",
+                       f"{what}: what was taken is recorded")
+        _, out, _ = run(self.daemon, "explain", "4PUTOFF")
+        self.t.is_(out, "", f"{what}: what was put off is not")
+        return log
+
+
+def accepts(t, key):
+    with Site(t, key, "accept") as s:
+        shutil.rmtree(s.folder)
+        s.taken("accept")  # the first whose record fails
+        s.wait_log(TROUBLE, 1)
+        s.taken("accept, and it is known")
+        t.hasnt(s.daemon.log(), "tempfailed", "nothing is put off")
+        os.mkdir(s.folder, 0o700)
+        s.works_again("accept, and it works")
+        log = s.end("accept", None)
+        n = re.search(r"journal: written=(\d+) dropped=(\d+)", log)
+        t.ok(n and int(n[1]) >= 2 and int(n[1]) + int(n[2]) == 6,
+             "what was lost is counted", n and n[0])
+
+
+def no_folder(t, key):
+    s = Site(t, key, "tempfail")
+    os.rmdir(s.folder)
+    with s:
+        s.put_off("no folder")
+        os.mkdir(s.folder, 0o700)
+        s.works_again("no folder")
+        time.sleep(1.5)  # their records are written
+        shutil.rmtree(s.folder)
+        s.wait_log(TROUBLE, 2)  # the first at the start
+        s.put_off("vanished")
+        os.mkdir(s.folder, 0o700)
+        s.works_again("vanished", 2)
+        s.end("no folder", 4)
+
+
+def broken_file(t, key):
+    s = Site(t, key, "tempfail")
+    with open(s.file, "wb") as f:
+        f.write(b"garbage " * 4096)
+    with s:
+        s.put_off("broken file")
+        with open(s.file, "rb") as f:
+            t.ok(f.read() == b"garbage " * 4096, "it is left alone")
+        os.unlink(s.file)
+        s.works_again("broken file")
+        s.end("broken file")
+
+
+def read_only(t, key):
+    user = "nobody" if os.geteuid() == 0 else ""
+    s = Site(t, key, "tempfail", user=user)
+    os.chmod(s.folder, 0o555)
+    with s:
+        s.put_off("read-only")
+        os.chmod(s.folder, 0o700)
+        if user:
+            shutil.chown(s.folder, user)
+        s.works_again("read-only")
+        s.end("read-only")
+
+
+def full(t, key):
+    """A file system without room: at the start, and later."""
+    folder = tempfile.mkdtemp(prefix="journal-")
+    if os.geteuid() != 0 or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs",
+             folder], check=False, stderr=subprocess.DEVNULL).returncode:
+        t.skip("full", "cannot mount a file system")
+        os.rmdir(folder)
+        return
+    filler = os.path.join(folder, "filler")
+
+    def fill():
+        try:
+            with open(filler, "wb", buffering=0) as f:
+                while True:
+                    f.write(b"x" * 4096)
+        except OSError:
+            pass
+
+    try:
+        fill()
+        with Site(t, key, "tempfail", folder) as s:
+            s.put_off("full at the start")
+            os.unlink(filler)
+            s.works_again("room again")
+            time.sleep(1.5)
+            fill()
+            for n in range(200):  # what is left in SQLite's log
+                o = send(s.daemon, mail("a@list.test", "X-Fill: " +
+                                        "x" * 3000 + "\n"),
+                         "<x@list.test>", f"4F{n}")
+                if o.verdict != "accept":
+                    break
+                time.sleep(0.05)
+            t.is_(o.verdict, "replycode", "full: mail comes to be put off")
+            for n in range(5):
+                time.sleep(0.5)
+                s.put_off(f"full, after {n + 1}")
+            t.is_(s.daemon.log().count(AGAIN), 1, "no line in between",
+                  s.daemon.log()[-3000:])
+            os.unlink(filler)
+            s.works_again("room once more", 2)
+            s.end("full", None)
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
+        os.rmdir(folder)
+
+
+def without(t, key):
+    """A journal that nobody asked for is not missed."""
+    with Daemon(zone=ZONE, state="", domains={
+            "example.com": [("s1", key.path)]},
+            extra='on_store_error = "tempfail";\n') as d:
+        o = send(d, mail("a@list.test"), "<x@list.test>", "4A")
+        t.is_(o.verdict, "accept", "no state folder: mail is taken")
+        check_end(t, d, "no state folder")
+
+
 def main():
-    t = Tap(240)
+    t = Tap(300)
     with Daemon(start=False) as files:
         key = Key(files.dir, "rsa")
         with t.group("explain"):
             explain(t, key)
+        for part in (accepts, no_folder, broken_file, read_only, full,
+                     without):
+            with t.group(part.__name__):
+                part(t, key)
         for part in (shadow, shadow_and_rules, large, forget, digests,
                      trouble):
             with t.group(part.__name__):

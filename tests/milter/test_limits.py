@@ -1,5 +1,6 @@
 """Limits of service logins: what is refused and when it frees, restarts, other
-instances, the end by SIGKILL, and a state folder that fails."""
+instances, the end by SIGKILL, and a state folder that fails: mail is taken all
+the same, or put off (on_store_error)."""
 import calendar
 import os
 import re
@@ -33,7 +34,7 @@ class Site:
     """A daemon with the credential "shop", whose limits are `limits`."""
 
     def __init__(self, t, key, limits, folder=None, mode="reject", user="",
-                 **options):
+                 on_error="accept", **options):
         self.t = t
         self.own = folder is None
         self.folder = tempfile.mkdtemp(prefix="limits-") if self.own \
@@ -48,6 +49,7 @@ class Site:
         with open(self.daemon.config, encoding="utf-8") as f:
             text = f.read().replace('user = "";', f"user = {quote(user)};")
         self.daemon.write("mailseal.conf", text + (
+            f"on_store_error = {quote(on_error)};\n"
             "submission = { " + "".join(
                 f"{k} = {v}; " for k, v in rows.items()) + "};\n"))
 
@@ -407,6 +409,67 @@ def locked(t, key):
         db.close()
 
 
+def put_off(s, what):
+    """Nothing is taken or counted, coming or going."""
+    for way, o in (("outgoing", s.send()),
+                   ("incoming", s.daemon.send(mail("a@x.test"),
+                                              "<a@x.test>"))):
+        s.t.is_((o.verdict, o.edits, o.reply and o.reply.text),
+                ("replycode", [],
+                 "451 4.3.0 state cannot be kept, try again later"),
+                f"{what}: {way} mail is put off", o)
+    s.t.has(s.daemon.log(), "limits cannot be written: tempfailed",
+            f"{what}: the log says why")
+
+
+def tempfail(t, key):
+    """Garbage in place of the counts; the journal works.  Then a lock."""
+    s = Site(t, key, "messages_per_hour = 2;", on_error="tempfail")
+    with open(s.file, "wb") as f:
+        f.write(b"garbage " * 4096)
+    with s:
+        for n in range(3):
+            put_off(s, f"broken, {n + 1}")
+        os.unlink(s.file)
+        t.ok(s.daemon.wait_log(AGAIN, 12), "tempfail: it works by itself",
+             s.daemon.log())
+        s.taken("tempfail: one of two, none was counted before")
+        s.taken("tempfail: two of two")
+        s.over("tempfail: three", 2, "messages per hour")
+        s.wait_stored("tempfail", (2, 2))
+        s.set_limits("messages_per_hour = 4;")
+        s.daemon.signal(signal.SIGHUP)
+        t.ok(s.daemon.wait_log("are read again"), "tempfail: reload")
+        db = sqlite3.connect(s.file, isolation_level=None)
+        db.execute("BEGIN IMMEDIATE")
+        s.taken("tempfail: three of four, before it is known")
+        t.ok(s.daemon.wait_log("database is locked; " + IN_MEMORY, 12),
+             "tempfail: locked", s.daemon.log())
+        put_off(s, "locked")
+        db.execute("ROLLBACK")
+        db.close()
+        s.wait_stored("tempfail, what was counted before", (3, 3), 12)
+        end = time.monotonic() + 5
+        while s.daemon.log().count(AGAIN) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        s.taken("tempfail: four of four")
+        s.over("tempfail: five", 4, "messages per hour")
+        s.end("tempfail", True)
+
+
+def tempfail_in_memory(t, key):
+    """Counts that are not to be kept are not missed."""
+    s = Site(t, key, "messages_per_hour = 1;", on_error="tempfail")
+    folder, s.folder = s.folder, ""
+    with open(s.daemon.config, encoding="utf-8") as f:
+        s.daemon.write("mailseal.conf", f.read().replace(quote(folder), '""'))
+    with s:
+        s.taken("tempfail without a folder: one of one")
+        s.over("two of one", 1, "messages per hour")
+        s.end("tempfail without a folder")
+    os.rmdir(folder)
+
+
 def unlimited(t, key):
     """Without credentials there is no file."""
     with Site(t, key, "") as s:
@@ -427,7 +490,8 @@ def main():
         key = Key(files.dir, "rsa")
         for part in (messages, recipients, reload, uncounted, modes,
                      instances, killed, in_memory, missing, read_only, full,
-                     broken, locked, unlimited):
+                     broken, locked, tempfail, tempfail_in_memory,
+                     unlimited):
             with t.group(part.__name__):
                 part(t, key)
     t.done()

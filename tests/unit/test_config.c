@@ -75,6 +75,7 @@ static void test_defaults(void **state)
 	assert_true(c->authserv_id[0] != '\0');
 	assert_int_equal(c->on_internal_error, ON_ERROR_ACCEPT);
 	assert_int_equal(c->on_signing_error, ON_ERROR_TEMPFAIL);
+	assert_int_equal(c->on_store_error, ON_ERROR_ACCEPT);
 	assert_int_equal(c->log.target, LOG_TARGET_SYSLOG);
 	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
 	assert_int_equal(c->resolver.cache_size, 33554432);

@@ -751,6 +751,7 @@ static void test_locked(void **state)
 	assert_true(clock_mono_ms() - begin < 1500);
 	/* Q2 has waited for nothing, and is still before Q3 */
 	nanosleep(&(struct timespec){0, 400000000}, NULL);
+	assert_false(journal_is_working(late));
 	sql_on(db, "ROLLBACK");
 	sqlite3_close(db);
 	journal_free(late);
@@ -1076,18 +1077,21 @@ static void test_no_place(void **state)
 {
 	struct world *w = *state;
 	const int fd = log_begin(w);
-	struct journal *j;
+	struct journal *j = good_instance(w);
 	char *log;
 
-	journal_free(good_instance(w));
 	sql(w, "INSERT INTO records VALUES(5, 0, unixepoch(), 0, 0, '', '', "
 	       "'', '', '', '', '')");
-	j = good_instance(w);
 	for (uint64_t i = 1; i <= 2; i++) {
 		assert_true(put(w, j, "Q1", "{}"));
 		assert_int_equal(wait_for(j, i).dropped, i);
 		nanosleep(&(struct timespec){0, 150000000}, NULL);
+		assert_false(journal_is_working(j));
 	}
+	/* who starts with it is told at once */
+	journal_free(instance(w));
+	assert_non_null(w->warning);
+	assert_non_null(strstr(w->warning, "UNIQUE"));
 	sql(w, "UPDATE records SET bytes = 1");
 	assert_true(put(w, j, "Q2", "{}"));
 	journal_free(j);
@@ -1333,6 +1337,86 @@ static void test_missing(void **state)
 	assert_int_equal(times(log, "works again"), 2);
 	assert_int_equal(times(log, "leave no record"), 1);
 	free(log);
+}
+
+static void wait_working(const struct journal *j, bool wanted)
+{
+	const struct timespec tick = {0, 5 * 1000 * 1000};
+
+	for (int i = 0; i < 800 && journal_is_working(j) != wanted; i++)
+		nanosleep(&tick, NULL);
+	assert_int_equal(journal_is_working(j), wanted);
+}
+
+/* That it fails is found out by an entry, that it works by no one's; and what
+ * it is tried with is not left there. */
+static void test_working(void **state)
+{
+	struct world *w = *state;
+	const int fd = log_begin(w);
+	struct journal *j;
+	char *log;
+
+	w->o.record_days = 100000; /* and not because it is old */
+	assert_int_equal(rmdir(w->dir), 0);
+	j = instance(w);
+	assert_false(journal_is_working(j));
+	assert_int_equal(mkdir(w->dir, 0700), 0);
+	wait_working(j, true);
+	assert_int_equal(ask(w, "SELECT count(*) FROM records"), 0);
+	assert_true(put(w, j, "Q1", "{}"));
+	assert_int_equal(wait_for(j, 1).written, 1);
+	assert_true(journal_is_working(j));
+	remove_files(w);
+	assert_int_equal(rmdir(w->dir), 0);
+	assert_true(put(w, j, "Q2", "{}"));
+	wait_working(j, false);
+	assert_int_equal(mkdir(w->dir, 0700), 0);
+	wait_working(j, true);
+	journal_free(j);
+	log = log_end(w, fd);
+	assert_int_equal(times(log, "works again"), 2);
+	assert_int_equal(times(log, "leave no record"), 1);
+	free(log);
+	assert_int_equal(ask(w, "SELECT count(*) FROM records"), 0);
+	assert_true(is_whole(w));
+}
+
+/* Where nothing can be written, a file that can be opened and locked is not
+ * one that works: neither later nor at the start. */
+static void test_working_full(void **state)
+{
+	struct world *w = *state;
+	struct journal *j = good_instance(w), *late;
+	struct rlimit limit, before;
+	bool worked = false;
+	sqlite3 *db;
+
+	assert_true(put(w, j, "Q1", "{}"));
+	assert_int_equal(wait_for(j, 1).written, 1);
+	db = open_file(w); /* so that to open it takes no room */
+	sql_on(db, "SELECT count(*) FROM records");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_true(put(w, j, "Q2", "{}"));
+	wait_working(j, false);
+	late = instance(w);
+	for (int i = 0; i < 100 && !worked; i++) {
+		nanosleep(&(struct timespec){0, 5000000}, NULL);
+		worked = journal_is_working(j) || journal_is_working(late);
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_false(worked);
+	assert_non_null(w->warning);
+	wait_working(j, true);
+	wait_working(late, true);
+	sqlite3_close(db);
+	journal_free(late);
+	journal_free(j);
+	assert_int_equal(ask(w, "SELECT count(*) FROM records"), 1);
+	assert_true(is_whole(w));
 }
 
 /* The file alone is removed, or another one is put in its place. */
@@ -1709,18 +1793,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(round_trip),   TEST(copied),	 TEST(by_itself),
-		TEST(ids),	    TEST(no_records),	 TEST(large),
-		TEST(size),	    TEST(age),		 TEST(counts),
-		TEST(counts_bound), TEST(full_queue),	 TEST(full_bytes),
-		TEST(locked),	    TEST(threads),	 TEST(killed),
-		TEST(json),	    TEST(json_bytes),	 TEST(json_large),
-		TEST(values),	    TEST(no_id),	 TEST(no_place),
-		TEST(types),	    TEST(garbage),	 TEST(damaged),
-		TEST(unsafe),	    TEST(mode),		 TEST(missing),
-		TEST(replaced),	    TEST(read_only),	 TEST(full_disk),
-		TEST(forget),	    TEST(forget_counts), TEST(forget_bytes),
-		TEST(forget_ring),  TEST(forget_locked),
+		TEST(round_trip),    TEST(copied),	 TEST(by_itself),
+		TEST(ids),	     TEST(no_records),	 TEST(large),
+		TEST(size),	     TEST(age),		 TEST(counts),
+		TEST(counts_bound),  TEST(full_queue),	 TEST(full_bytes),
+		TEST(locked),	     TEST(threads),	 TEST(killed),
+		TEST(json),	     TEST(json_bytes),	 TEST(json_large),
+		TEST(values),	     TEST(no_id),	 TEST(no_place),
+		TEST(types),	     TEST(garbage),	 TEST(damaged),
+		TEST(unsafe),	     TEST(mode),	 TEST(missing),
+		TEST(working),	     TEST(working_full), TEST(replaced),
+		TEST(read_only),     TEST(full_disk),	 TEST(forget),
+		TEST(forget_counts), TEST(forget_bytes), TEST(forget_ring),
+		TEST(forget_locked),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

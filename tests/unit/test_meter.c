@@ -180,6 +180,7 @@ static void test_memory(void **state)
 	assert_int_equal(frees, START + 3900);
 	assert_int_equal(room(m, "other", 3), 3);
 	assert_false(meter_sync(m));
+	assert_true(meter_is_working(m)); /* none is asked for */
 	now = START + 3900;
 	assert_int_equal(room(m, "shop", 3), 3);
 	meter_free(m);
@@ -935,13 +936,16 @@ static void test_removed(void **state)
 	assert_true(meter_sync(two));
 	remove_files(w);
 	assert_int_equal(rmdir(w->dir), 0);
+	assert_true(meter_is_working(one));
 	assert_true(take(one, "gone", 3));
 	assert_false(meter_sync(one));
+	assert_false(meter_is_working(one));
 	assert_false(meter_sync(one));
 	assert_false(take(one, "shop", 3));
 	assert_int_equal(mkdir(w->dir, 0700), 0);
 	/* the first that sees it makes the file; nothing is lost or doubled */
 	assert_true(meter_sync(one));
+	assert_true(meter_is_working(one));
 	assert_true(meter_sync(two));
 	assert_true(meter_sync(one));
 	assert_true(meter_sync(two));
@@ -1017,9 +1021,11 @@ static void test_missing(void **state)
 	m = instance(w);
 	assert_non_null(w->warning);
 	assert_non_null(strstr(w->warning, "No such file or directory"));
+	assert_false(meter_is_working(m));
 	assert_int_equal(room(m, "shop", 3), 3);
 	assert_int_equal(mkdir(w->dir, 0700), 0);
 	assert_true(meter_sync(m));
+	assert_true(meter_is_working(m));
 	meter_free(m);
 	m = good_instance(w);
 	assert_false(take(m, "shop", 3));
@@ -1070,6 +1076,7 @@ static int in_read_only_file(struct world *w)
 
 	WANT(w->warning != NULL);
 	WANT(strstr(w->warning, "readonly") != NULL);
+	WANT(!meter_is_working(m));
 	WANT(room(m, "shop", 5) == 3); /* it was read */
 	WANT(!meter_sync(m));
 	WANT(!take(m, "shop", 5));
@@ -1125,8 +1132,10 @@ static void test_full(void **state)
 	assert_true(take(m, "shop", 2));
 	assert_false(take(m, "shop", 2));
 	assert_false(meter_sync(m));
+	assert_false(meter_is_working(m));
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_true(meter_sync(m));
+	assert_true(meter_is_working(m));
 	log = log_end(w, old);
 	assert_int_equal(times(log, "counting goes on in memory"), 1);
 	assert_int_equal(times(log, "works again"), 1);
