@@ -78,6 +78,44 @@ void arc_verifier_free(struct arc_verifier *v); /* NULL is allowed */
 bool arc_set_says_dmarc_pass(struct arena *a, const struct arc_set *s,
 			     const char *author);
 
+/* ---- seal.c ---- */
+struct arc_sealing_key {
+	const char *domain;   /* d=, canonical */
+	const char *selector; /* s=, canonical */
+	const struct crypto_privkey *key;
+};
+
+struct arc_seal_input {
+	/* as they will go on, without the new set */
+	const struct field_list *fields;
+	struct slice names; /* to be signed, with ":" between (h=) */
+	const struct arc_result *found; /* of the same message */
+	/* The value of our own Authentication-Results, folds as LF. */
+	struct slice authres;
+	int64_t now; /* seconds since 1970 */
+};
+
+/* Values of the fields, with leading space and folds as LF. */
+struct arc_new_set {
+	unsigned instance;
+	struct slice results, signature, seal;
+};
+
+struct arc_sealer;
+
+struct arc_sealer *arc_sealer_new(struct arena *a);
+void arc_sealer_body(struct arc_sealer *s, struct slice bytes);
+/*
+ * One more set (RFC 8617 5.1): cv= is what was found; over a chain that fails
+ * the seal covers its own set alone.  False and *reason, a constant: the chain
+ * has ended, is full, or was not to be judged for want of DNS; or the key does
+ * not sign.  Once.
+ */
+bool arc_sealer_end(struct arc_sealer *s, const struct arc_seal_input *in,
+		    const struct arc_sealing_key *key, struct arc_new_set *ret,
+		    const char **reason);
+void arc_sealer_free(struct arc_sealer *s); /* NULL is allowed */
+
 /* "none", "pass", "fail" */
 const char *arc_status_name(enum arc_status s);
 

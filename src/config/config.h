@@ -174,6 +174,11 @@ struct config {
 	} inbound;
 	struct config_rules rules;
 	struct {
+		/* of struct rule alone its conditions; its name is the domain
+		 * whose key seals */
+		struct config_rules seal;
+	} arc;
+	struct {
 		int64_t records;  /* boolean */
 		int64_t max_size; /* bytes */
 		int64_t record_days;

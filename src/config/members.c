@@ -129,9 +129,20 @@ static const struct config_option rule[] = {
 	{"size_above", OPTION_INTEGER, AT(size_above), "", 1, 1LL << 40, NULL,
 	 ""},
 };
+static const struct config_option seal[] = {
+	{"domain", OPTION_DOMAIN, AT(name), NULL, 1, 0, NULL, ""},
+	{"recipient", OPTION_ADDRESS_PATTERNS, AT(recipient), "", 0, 0, NULL,
+	 ""},
+	{"listener", OPTION_NAMES, AT(listener), "", 0, 0, NULL, ""},
+	{"client", OPTION_NETS, AT(client), "", 0, 0, NULL, ""},
+};
 #undef AT
 /* clang-format on */
 
+static const struct config_members seals = {
+	sizeof(struct rule), COUNT(seal), seal,
+	"a list of groups: ( { domain = \"example.com\"; recipient = [ "
+	"\"@lists.example.com\" ]; } )"};
 static const struct config_members rules = {
 	sizeof(struct rule), COUNT(rule), rule,
 	"a list of groups: ( { name = \"...\"; from = [ \"example.com\" ]; "
@@ -174,6 +185,8 @@ const struct config_members *config_members(enum option_type type)
 		return &credentials;
 	case OPTION_RULES:
 		return &rules;
+	case OPTION_SEALS:
+		return &seals;
 	default:
 		return NULL;
 	}

@@ -140,6 +140,9 @@ const struct config_option config_options[] = {
 	{"rules", OPTION_RULES, AT(rules), "( )", 0, 0, NULL,
 	 "local rules, in order: ( { name; ...; action; }, ... )"},
 
+	{"arc.seal", OPTION_SEALS, AT(arc.seal), "( )", 0, 0, NULL,
+	 "mail that goes on is sealed: ( { domain; recipient; }, ... )"},
+
 	{"journal.records", OPTION_BOOLEAN, AT(journal.records), "true", 0, 0,
 	 NULL, "keep a record of each message for mailseal explain"},
 	{"journal.max_size", OPTION_INTEGER, AT(journal.max_size),
@@ -413,6 +416,7 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 	case OPTION_BULK:
 	case OPTION_CREDENTIALS:
 	case OPTION_RULES:
+	case OPTION_SEALS:
 		return config_members(o->type)->wants;
 	case OPTION_MODE:
 		return "octal digits in double quotes, like \"0660\"";
@@ -480,6 +484,7 @@ static const char *type_name(enum option_type type)
 	case OPTION_DOMAIN_PATTERNS:
 	case OPTION_ADDRESS_PATTERNS:
 	case OPTION_RULES:
+	case OPTION_SEALS:
 		return "list";
 	}
 	return "unknown";

@@ -46,6 +46,7 @@ enum option_type {
 	OPTION_BULK,
 	OPTION_CREDENTIALS,
 	OPTION_RULES,
+	OPTION_SEALS,
 };
 
 struct config_option {

@@ -359,6 +359,7 @@ void config_read_into(struct loader *l, const struct config_node *s,
 	case OPTION_BULK:
 	case OPTION_CREDENTIALS:
 	case OPTION_RULES:
+	case OPTION_SEALS:
 		config_read_groups(l, s, o, at);
 		break;
 	}

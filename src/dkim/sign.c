@@ -19,10 +19,10 @@
 #include "dkim/names.h"
 #include "dkim/sendmail.h"
 #include "mail/base64.h"
+#include "mail/folder.h"
+#include "mail/lines.h"
 
-#define LINE_MAX_COLUMNS 77
-#define TAB_COLUMNS	 8
-#define VALUE_MAX	 65536
+#define VALUE_MAX 65536
 
 struct dkim_signer {
 	struct arena *arena;
@@ -30,11 +30,8 @@ struct dkim_signer {
 	const struct dkim_signing_key *keys;
 	size_t nkeys;
 	int64_t now;
-	struct canon_body body;
+	struct body_lines body;
 	struct crypto_hash *hash;
-	bool cr;	/* the last body byte was a CR: its LF may follow */
-	size_t column;	/* bytes in the body line so far */
-	size_t longest; /* body line */
 	enum dkim_mta mta;
 	bool long_from;
 	bool from_changes;
@@ -59,8 +56,7 @@ struct dkim_signer *dkim_signer_new(struct arena *a,
 	s->nkeys = nkeys;
 	s->now = now;
 	s->hash = crypto_hash_new();
-	canon_body_init(&s->body, CANON_RELAXED, UINT64_MAX, add_to_hash,
-			s->hash);
+	body_lines_init(&s->body, CANON_RELAXED, add_to_hash, s->hash);
 	return s;
 }
 
@@ -69,114 +65,9 @@ void dkim_signer_mta(struct dkim_signer *s, enum dkim_mta mta)
 	s->mta = mta;
 }
 
-/* ---- line ends and line lengths ---- */
-
-/* The offset of the first `c` from `from` on, or `to`. */
-static size_t find(struct slice s, size_t from, size_t to, char c)
-{
-	const char *p = memchr(s.p + from, c, to - from);
-
-	return p != NULL ? (size_t)(p - s.p) : to;
-}
-
-static void count_line(struct dkim_signer *s, size_t n, bool ended)
-{
-	s->column += n;
-	s->longest = s->column > s->longest ? s->column : s->longest;
-	if (ended)
-		s->column = 0;
-}
-
-/* Every CR, LF and CRLF ends a line and is hashed as CRLF.  Lines that end in
- * CRLF go on in long runs, from the caller's own buffer. */
 void dkim_signer_body(struct dkim_signer *s, struct slice bytes)
 {
-	size_t from = 0, at, lf, end;
-
-	if (bytes.n == 0)
-		return;
-	if (s->cr && bytes.p[0] == '\n')
-		from = 1; /* of a CR that was hashed as CRLF already */
-	s->cr = bytes.p[bytes.n - 1] == '\r';
-	lf = find(bytes, from, bytes.n, '\n');
-	for (at = from; at < bytes.n; at = end + 1) {
-		/* Not for every CR, or many would make the work grow with
-		 * the square of their number. */
-		if (lf < at)
-			lf = find(bytes, at, bytes.n, '\n');
-		end = find(bytes, at, lf, '\r');
-		count_line(s, end - at, end < bytes.n);
-		if (end == bytes.n)
-			break;
-		if (end + 1 == lf && lf < bytes.n) {
-			end = lf;
-			continue;
-		}
-		canon_body_feed(&s->body,
-				(struct slice){bytes.p + from, end - from});
-		canon_body_feed(&s->body, SLICE("\r\n"));
-		from = end + 1;
-	}
-	canon_body_feed(&s->body, slice_from(bytes, from));
-}
-
-/* ---- folded text ---- */
-
-/* Field text whose lines end before column 78 where a word allows it. */
-struct folder {
-	struct strbuf text;
-	size_t column;
-};
-
-static void fold(struct folder *f)
-{
-	strbuf_adds(&f->text, "\r\n\t");
-	f->column = TAB_COLUMNS;
-}
-
-static void put(struct folder *f, const char *tag, struct slice value,
-		const char *end)
-{
-	strbuf_adds(&f->text, tag);
-	strbuf_add(&f->text, value);
-	strbuf_adds(&f->text, end);
-	f->column += strlen(tag) + value.n + strlen(end);
-}
-
-/* A word after a space or a fold. */
-static void put_word(struct folder *f, const char *tag, struct slice value,
-		     const char *end)
-{
-	if (f->column + 1 + strlen(tag) + value.n + strlen(end) >
-	    LINE_MAX_COLUMNS) {
-		fold(f);
-	} else {
-		strbuf_addc(&f->text, ' ');
-		f->column++;
-	}
-	put(f, tag, value, end);
-}
-
-/* More of the same word, where a fold is allowed but no space is needed. */
-static void put_part(struct folder *f, struct slice value, const char *end)
-{
-	if (f->column + value.n + strlen(end) > LINE_MAX_COLUMNS)
-		fold(f);
-	put(f, "", value, end);
-}
-
-/* Base64 fills the lines. */
-static void put_base64(struct folder *f, struct slice s)
-{
-	while (s.n > 0) {
-		size_t room;
-		if (f->column >= LINE_MAX_COLUMNS)
-			fold(f);
-		room = LINE_MAX_COLUMNS - f->column;
-		strbuf_add(&f->text, slice_first(s, room));
-		f->column += s.n < room ? s.n : room;
-		s = slice_from(s, room);
-	}
+	body_lines_feed(&s->body, bytes);
 }
 
 /* ---- the signatures ---- */
@@ -189,28 +80,6 @@ struct draft {
 	struct dkim_signature parsed;
 };
 
-static void put_names(struct folder *f, struct slice names)
-{
-	bool first = true;
-
-	while (names.p != NULL) {
-		struct slice name = slice_cut(&names, ':');
-		const char *end = names.p != NULL ? ":" : ";";
-		if (first)
-			put_word(f, "h=", name, end);
-		else
-			put_part(f, name, end);
-		first = false;
-	}
-}
-
-static void put_time(struct folder *f, const char *tag, int64_t time)
-{
-	put_word(f, tag,
-		 slice_of(arena_printf(f->text.arena, "%lld", (long long)time)),
-		 ";");
-}
-
 /* RFC 6376 3.5 */
 static void put_unsigned(struct folder *f, const struct dkim_signer *s,
 			 const struct dkim_signing_key *key, struct slice names,
@@ -218,38 +87,25 @@ static void put_unsigned(struct folder *f, const struct dkim_signer *s,
 {
 	bool rsa = crypto_privkey_type(key->key) == CRYPTO_RSA;
 
-	strbuf_init(&f->text, s->arena, VALUE_MAX);
-	strbuf_adds(&f->text, "DKIM-Signature:");
-	f->column = f->text.n;
-	put_word(f, "v=", SLICE("1"), ";");
-	put_word(f, "a=", slice_of(rsa ? "rsa-sha256" : "ed25519-sha256"), ";");
-	put_word(f, "c=", SLICE("relaxed/relaxed"), ";");
-	put_word(f, "d=", slice_of(key->domain), ";");
-	put_word(f, "s=", slice_of(key->selector), ";");
+	folder_init(f, s->arena, "DKIM-Signature", VALUE_MAX);
+	folder_word(f, "v=", SLICE("1"), ";");
+	folder_word(f, "a=", slice_of(rsa ? "rsa-sha256" : "ed25519-sha256"),
+		    ";");
+	folder_word(f, "c=", SLICE("relaxed/relaxed"), ";");
+	folder_word(f, "d=", slice_of(key->domain), ";");
+	folder_word(f, "s=", slice_of(key->selector), ";");
 	if (key->identity != NULL)
-		put_word(f, "i=", dkim_identity_text(s->arena, key->identity),
-			 ";");
+		folder_word(f,
+			    "i=", dkim_identity_text(s->arena, key->identity),
+			    ";");
 	if (s->now > 0)
-		put_time(f, "t=", s->now);
+		folder_number(f, "t=", s->now);
 	if (s->now > 0 && key->lifetime > 0)
-		put_time(f, "x=", s->now + key->lifetime);
-	put_names(f, names);
-	put_word(f, "bh=", bh, ";");
-	fold(f);
-	put_part(f, SLICE("b="), "");
-}
-
-/* The value as the milter protocol wants it: folds as LF TAB. */
-static struct slice value_of(struct arena *a, struct slice raw)
-{
-	char *out = arena_alloc(a, raw.n + 1);
-	size_t n = 0;
-
-	(void)slice_cut(&raw, ':');
-	for (size_t i = 0; i < raw.n; i++)
-		if (raw.p[i] != '\r')
-			out[n++] = raw.p[i];
-	return (struct slice){out, n};
+		folder_number(f, "x=", s->now + key->lifetime);
+	folder_names(f, names);
+	folder_word(f, "bh=", bh, ";");
+	folder_break(f);
+	folder_part(f, SLICE("b="), "");
 }
 
 /* The names for h= of key `i`, shared with an earlier key of the same list. */
@@ -305,12 +161,12 @@ static bool finish(const struct dkim_signer *s, struct draft *v,
 	for (size_t i = 0; i < s->nkeys; i++) {
 		if (!crypto_sign(s->arena, s->keys[i].key, h[i].digest, &sig))
 			return false;
-		put_base64(&v[i].f, base64_encode(s->arena, sig));
+		folder_base64(&v[i].f, base64_encode(s->arena, sig));
 		if (v[i].f.text.overflow)
 			return false;
 	}
 	for (size_t i = 0; i < s->nkeys; i++)
-		ret_values[i] = value_of(s->arena, strbuf_slice(&v[i].f.text));
+		ret_values[i] = folder_value(&v[i].f);
 	return true;
 }
 
@@ -336,7 +192,7 @@ const char *dkim_signer_warning(const struct dkim_signer *s)
 {
 	bool keeps = s->mta == DKIM_MTA_KEEPS;
 
-	if (s->longest > dkim_line_max(s->mta))
+	if (s->body.longest > dkim_line_max(s->mta))
 		return keeps ? "a body line is longer than 998 bytes"
 			     : "a body line is longer than 990 bytes";
 	if (s->long_from)
@@ -354,7 +210,7 @@ static struct slice end_body(struct dkim_signer *s)
 {
 	unsigned char digest[SHA256_LEN];
 
-	canon_body_end(&s->body);
+	canon_body_end(&s->body.canon);
 	crypto_hash_end(s->hash, digest);
 	return base64_encode(s->arena,
 			     (struct slice){(const char *)digest, SHA256_LEN});

@@ -265,9 +265,14 @@ void stamp_inbound(struct arena *a, const struct eval_env *env,
 void stamp_outbound(struct arena *a, const struct own_fields *own,
 		    const struct slice *signatures, size_t n,
 		    const struct verdict *v, struct edits *ret);
-/* One more field at the top, unsigned: X-Mailseal-Preflight.  `value`: folds as
- * LF. */
+/* One more field at the top.  `value`: folds as LF; leading space or not. */
+void stamp_add(struct arena *a, const char *name, struct slice value,
+	       struct edits *e);
+/* The same for X-Mailseal-Preflight. */
 void stamp_preflight(struct arena *a, const char *value, struct edits *e);
+/* The header as it will be after the edits; fields of `l` are shared. */
+void stamp_apply(struct arena *a, const struct field_list *l,
+		 const struct edits *e, struct field_list *ret);
 /* The value of Authentication-Results (RFC 8601 2.2). */
 struct slice stamp_authres(struct arena *a, const char *authserv_id,
 			   const struct results *r, const struct verdict *v);

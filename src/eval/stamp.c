@@ -343,12 +343,70 @@ void stamp_outbound(struct arena *a, const struct own_fields *own,
 		insert(a, ret, "DKIM-Signature", signatures[i - 1]);
 }
 
-void stamp_preflight(struct arena *a, const char *value, struct edits *e)
+void stamp_add(struct arena *a, const char *name, struct slice value,
+	       struct edits *e)
 {
 	struct edit *v = arena_array(a, e->n + 1, sizeof(*v));
 
 	if (e->n > 0)
 		memcpy(v, e->v, e->n * sizeof(*v));
 	e->v = v;
-	insert(a, e, own_names[OWN_PREFLIGHT], slice_of(value));
+	insert(a, e, name, value);
+}
+
+void stamp_preflight(struct arena *a, const char *value, struct edits *e)
+{
+	stamp_add(a, own_names[OWN_PREFLIGHT], slice_of(value), e);
+}
+
+/* ---- the header after the edits ---- */
+
+static struct field field_of(struct arena *a, const struct edit *e)
+{
+	const struct field_limits any = {1, SIZE_MAX, SIZE_MAX};
+	struct field_list one = {0};
+
+	field_list_add(a, &one, &any, slice_of(e->name), slice_of(e->value));
+	return one.v[0];
+}
+
+/* The place of the index-th field of that name, or the end. */
+static size_t place_of(const struct field_list *l, const struct edit *e)
+{
+	size_t left = e->index, i;
+
+	for (i = 0; i < l->n; i++)
+		if (slice_is_ci(l->v[i].name, e->name) && --left == 0)
+			break;
+	return i;
+}
+
+static void apply(struct arena *a, const struct edit *e, struct field_list *l)
+{
+	size_t at = e->kind == EDIT_INSERT ? 0 : place_of(l, e);
+
+	if (e->kind == EDIT_DELETE && at < l->n) {
+		memmove(&l->v[at], &l->v[at + 1],
+			(--l->n - at) * sizeof(*l->v));
+		return;
+	}
+	if (e->kind == EDIT_DELETE)
+		return;
+	if (e->kind == EDIT_INSERT)
+		memmove(&l->v[1], &l->v[0], l->n * sizeof(*l->v));
+	if (e->kind == EDIT_INSERT || at == l->n)
+		l->n++;
+	l->v[at] = field_of(a, e);
+}
+
+void stamp_apply(struct arena *a, const struct field_list *l,
+		 const struct edits *e, struct field_list *ret)
+{
+	*ret = *l;
+	ret->cap = l->n + e->n;
+	ret->v = arena_array(a, ret->cap + 1, sizeof(*ret->v));
+	if (l->n > 0)
+		memcpy(ret->v, l->v, l->n * sizeof(*ret->v));
+	for (size_t i = 0; i < e->n; i++)
+		apply(a, &e->v[i], ret);
 }

@@ -67,6 +67,40 @@ struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors)
 	return NULL;
 }
 
+/* Any one of several recipients will do: the others see one more field. */
+static void load_seals(struct app *app)
+{
+	const struct config_rules *c = &app->config->arc.seal;
+	struct rule *v = arena_array(app->config->arena, c->n, sizeof(*v));
+
+	for (size_t i = 0; i < c->n; i++) {
+		v[i] = c->v[i];
+		v[i].mode = RULE_ENFORCE;
+		v[i].action = RULE_TAG;
+	}
+	app->seals = (struct rules){c->n, v, ""};
+}
+
+static void check_seals(const struct app *app, struct strbuf *warnings)
+{
+	struct arena *a = arena_new();
+
+	for (size_t i = 0; i < app->seals.n; i++) {
+		const struct rule *r = &app->seals.v[i];
+		struct key_choice keys;
+
+		keyring_choose(app->keyring, a, r->name, clock_mono_ms(),
+			       &keys);
+		if (keys.n == 0)
+			strbuf_printf(warnings,
+				      "%s: arc.seal: mail is not sealed by %s: "
+				      "%s; see outbound.domains\n",
+				      r->source, r->name, keys.why);
+		keyring_release(&keys);
+	}
+	arena_free(a);
+}
+
 /* A key that only cannot be loaded stops nobody: its domain's mail follows
  * on_signing_error. */
 static bool load_keys(struct app *app, struct strbuf *errors,
@@ -80,6 +114,7 @@ static bool load_keys(struct app *app, struct strbuf *errors,
 	keyring_pin(app->keyring, warnings, warnings);
 	keyring_counters_get(app->keyring, &n);
 	app->unusable_keys = (size_t)n.failures;
+	check_seals(app, warnings);
 	return true;
 }
 
@@ -198,6 +233,7 @@ struct app *app_new(const struct config *c, struct strbuf *errors,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
+	load_seals(app);
 	if (!load_rules(app, errors, warnings) || !load_suffixes(app, errors) ||
 	    !load_awareness(app, errors) ||
 	    !load_tables(app, errors, warnings) ||

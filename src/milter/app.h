@@ -40,6 +40,8 @@ struct app {
 	struct tables_place *tables;
 	struct preflight_tally *preflight; /* counts of outbound messages */
 	struct rules rules;
+	/* Which mail is sealed; its name is the domain whose key seals. */
+	struct rules seals;
 	struct journal *journal; /* NULL: none is kept */
 	struct meter *meter; /* of the limits; NULL: no credentials */
 	struct dmarc_psl *suffixes; /* NULL: nothing needs them */

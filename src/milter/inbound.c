@@ -9,6 +9,7 @@ void inbound_begin(struct session *s)
 {
 	s->evaluation = evaluation_new(s->msg, &s->app->env, &s->msg_client,
 				       &s->envelope, &s->fields);
+	sealing_begin(s);
 }
 
 static struct policy_options options_of(const struct session *s)
@@ -24,7 +25,7 @@ static struct policy_options options_of(const struct session *s)
 	};
 }
 
-static void stamp(struct session *s, const struct results *r,
+static void stamp(struct session *s, int64_t now, const struct results *r,
 		  const struct verdict *v, struct edits *ret)
 {
 	if (v->action == VERDICT_REJECT)
@@ -32,11 +33,13 @@ static void stamp(struct session *s, const struct results *r,
 	else
 		stamp_inbound(s->msg, &s->app->env, &s->own, &s->msg_client,
 			      &s->envelope, r, v, ret);
+	if (v->action == VERDICT_ACCEPT)
+		sealing_stamp(s, now, r, v, ret);
 }
 
 /* What is asked of the MTA.  A message that it will not hold gets the field
  * in any case: it is not to look like others. */
-static void ask(struct session *s, const struct results *r,
+static void ask(struct session *s, int64_t now, const struct results *r,
 		const struct verdict *v, struct session_outcome *ret)
 {
 	struct verdict tagged = *v;
@@ -48,12 +51,12 @@ static void ask(struct session *s, const struct results *r,
 	      v->reply.text != NULL);
 	CHECK(r->dmarc.status != DMARC_STATUS_TEMPERROR ||
 	      v->would_be <= DMARC_P_NONE);
-	stamp(s, r, v, &ret->edits);
+	stamp(s, now, r, v, &ret->edits);
 	if (!v->hold)
 		return;
 	ret->hold = v->mark;
 	tagged.tag = true;
-	stamp(s, r, &tagged, &ret->unheld);
+	stamp(s, now, r, &tagged, &ret->unheld);
 }
 
 /* What the connection must be of a peer that is named in tls.peers.  A login is
@@ -120,6 +123,7 @@ static const char *explain(struct session *s, const struct results *r,
 	if (s->gate.log != NULL)
 		strbuf_adds(&b, s->gate.log);
 	strbuf_adds(&b, explain_awareness(s, v));
+	strbuf_adds(&b, sealing_log(s));
 	return strbuf_cstr(&b);
 }
 
@@ -138,7 +142,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 	if (s->gate.refused)
 		refuse(s, v);
 	tell_readers(s, r, v, marks);
-	ask(s, r, v, ret);
+	ask(s, now, r, v, ret);
 	app_count(s->app, r->dmarc.status, v);
 	ret->log = session_log_line(s, explain(s, r, v));
 	s->remembered = (struct remembered){
@@ -152,6 +156,8 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 		ret->warn = session_log_line(
 			s, arena_printf(s->msg, "libopendmarc differs: %s",
 					r->second_opinion));
+	else if (sealing_warning(s) != NULL)
+		ret->warn = session_log_line(s, sealing_warning(s));
 }
 
 void inbound_unexamined(struct session *s, const char *reason,
@@ -162,7 +168,8 @@ void inbound_unexamined(struct session *s, const char *reason,
 
 	v->action = VERDICT_ACCEPT;
 	evaluation_unexamined(s->msg, reason, r);
-	stamp(s, r, v, &ret->edits);
+	sealing_free(s);
+	stamp(s, 0, r, v, &ret->edits);
 	app_count(s->app, r->dmarc.status, v);
 	s->remembered = (struct remembered){
 		&r->authors, r, v,

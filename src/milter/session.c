@@ -40,6 +40,7 @@ static void end_message(struct session *s)
 		dkim_signer_free(s->signer);
 	s->signer = NULL;
 	preflight_free(s);
+	sealing_free(s);
 	keyring_release(&s->keys);
 	tables_unref(s->tables);
 	s->tables = NULL;
@@ -133,6 +134,7 @@ static void begin_message(struct session *s)
 	s->msg = arena_new();
 	s->tables = tables_get(s->app->tables);
 	s->recipients = rule_recipients_new(s->msg, &s->app->rules);
+	s->seal_recipients = rule_recipients_new(s->msg, &s->app->seals);
 	s->msg_client = s->client;
 	s->trusted = policy_trusted(&s->app->env, &s->msg_client);
 	s->started_ms = clock_mono_ms();
@@ -231,6 +233,7 @@ void session_rcpt(struct session *s, struct slice rcpt)
 	need_message(s);
 	s->envelope.nrcpts++;
 	rule_recipients_add(&s->app->rules, s->recipients, rcpt);
+	rule_recipients_add(&s->app->seals, s->seal_recipients, rcpt);
 	session_remember_rcpt(s, rcpt);
 	if (w != NULL && !s->awareness.untagged)
 		s->awareness.untagged = awareness_is_untagged(
@@ -343,6 +346,7 @@ void session_body(struct session *s, struct slice bytes)
 	else if (s->signer != NULL)
 		dkim_signer_body(s->signer, bytes);
 	preflight_body(s, bytes);
+	sealing_body(s, bytes);
 	look_for_faults(s);
 }
 

@@ -33,6 +33,8 @@ struct session {
 	struct field_list fields;
 	struct own_fields own;
 	struct awareness_facts awareness; /* noted as they come */
+	struct rule_recipients *seal_recipients;
+	struct sealing *sealing; /* NULL: it is not sealed */
 	bool trusted; /* the client's fields in our name stay */
 	bool header_ended;
 	size_t size; /* bytes of header and body so far */
@@ -81,6 +83,18 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret);
 /* The message is accepted, with results that say why it was not examined. */
 void inbound_unexamined(struct session *s, const char *reason,
 			struct session_outcome *ret);
+
+/* ---- sealing.c: inbound, by arc.seal ---- */
+void sealing_begin(struct session *s); /* at end of header */
+void sealing_body(struct session *s, struct slice bytes);
+/* Adds the set to the edits of an accepted message, when it is to be sealed:
+ * over what these make of it.  Made once; `now`: seconds since 1970. */
+void sealing_stamp(struct session *s, int64_t now, const struct results *r,
+		   const struct verdict *v, struct edits *e);
+/* " arc_seal=2/pass/example.com/s1", " arc_seal=no(why)", or "". */
+const char *sealing_log(const struct session *s);
+const char *sealing_warning(const struct session *s); /* or NULL */
+void sealing_free(struct session *s);
 
 /* ---- outbound.c ---- */
 void outbound_begin(struct session *s);

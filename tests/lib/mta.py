@@ -313,6 +313,7 @@ flush     unix n - n 1000? 0 flush
 proxymap  unix - - n - - proxymap
 tlsmgr    unix - - n 1000? 1 tlsmgr
 smtp      unix - - n - - smtp
+local     unix - n n - - local
 scache    unix - - n - 1 scache
 showq     unix n - n - - showq
 error     unix - - n - - error
@@ -464,11 +465,14 @@ def define(name, value):
 
 class Sendmail(Mta):
     """`line_limit`: of the mailer; 990 is that of mail without a smart
-    host.  AUTH is there with TLS only."""
+    host.  AUTH is there with TLS only.  `aliases`: lines of aliases(5), of
+    `local_domain`."""
     MECHANISMS = "PLAIN LOGIN EXTERNAL"
 
-    def __init__(self, milter, tree, line_limit=2040, **kw):
+    def __init__(self, milter, tree, line_limit=2040, aliases="",
+                 local_domain=None, **kw):
         super().__init__("sendmail", **kw)
+        self.aliases, self.local_domain = aliases, local_domain
         self.milter, self.tree = milter, tree
         self.line_limit = line_limit
         self.process = None
@@ -515,13 +519,16 @@ class Sendmail(Mta):
         socket_path = self.milter.partition(":")[2]
         out += f"INPUT_MAIL_FILTER(`mailseal', `S=local:{socket_path}, " \
                "F=T, T=C:10s;S:10s;R:10s;E:60s')dnl\n"
+        if self.local_domain is not None:
+            out += f"LOCAL_DOMAIN(`{self.local_domain}')dnl\n" \
+                   "MAILER(`local')dnl\n"
         return out + "MAILER(`smtp')dnl\nLOCAL_CONFIG\n" \
             f"ESASL_CONF_PATH={self.dir}/sasl\n"
 
     def start(self):
         os.mkdir(os.path.join(self.dir, "spool"), 0o700)
         self.write("switch", "hosts files dns\n")
-        self.write("aliases", "")
+        self.write("aliases", self.aliases)
         self.has_auth = self.authority is not None and \
             self.make_sasl("sasl/Sendmail.conf", "root", self.MECHANISMS)
         mc = self.write("sendmail.mc", self.macros())
@@ -529,6 +536,10 @@ class Sendmail(Mta):
         p = subprocess.run(["m4", f"-D_CF_DIR_={cf}", cf + "m4/cf.m4", mc],
                            check=True, capture_output=True)
         self.write("sendmail.cf", p.stdout.decode())
+        if self.aliases:
+            subprocess.run([os.path.join(self.tree, BINARY), "-C",
+                            os.path.join(self.dir, "sendmail.cf"), "-bi"],
+                           check=True, capture_output=True)
         # a host name without a dot costs a minute's sleep
         with open(os.path.join(self.dir, "out"), "wb") as out:
             self.process = subprocess.Popen(  # pylint: disable=R1732
