@@ -191,12 +191,13 @@ static bool has_pass_of(const struct string_list *l,
 
 /*
  * RFC 8617 7.2.1: a sealer is trusted by name, and each who sealed after it
- * could have written what it likes into the sets before.  Of the sealers named
- * in a row up to us, the first has seen the least change.  A signature that
- * does not cover From says nothing of an author.
+ * could have written what it likes into the sets before.  Of the sealers named,
+ * in a row up to us that only we ourselves may interrupt, the first has seen
+ * the least change.  A signature that does not cover From says nothing of an
+ * author.
  */
-static bool arc_vouches(struct arena *a, const struct string_list *sealers,
-			const struct results *x)
+static bool arc_vouches(struct arena *a, const struct rules *rules,
+			const struct rule *r, const struct results *x)
 {
 	const struct arc_result *arc = &x->arc;
 	const struct arc_set *first = NULL;
@@ -205,9 +206,12 @@ static bool arc_vouches(struct arena *a, const struct string_list *sealers,
 	    !arc->v[arc->n - 1].signs_from)
 		return false;
 	for (size_t i = arc->n; i > 0; i--) {
-		if (!domain_in(sealers, arc->v[i - 1].seal_domain))
+		const char *sealer = arc->v[i - 1].seal_domain;
+
+		if (domain_in(&r->arc_sealer, sealer))
+			first = &arc->v[i - 1];
+		else if (!domain_in(&rules->own_sealers, sealer))
 			break;
-		first = &arc->v[i - 1];
 	}
 	return first != NULL &&
 	       arc_set_says_dmarc_pass(a, first, x->authors.domains[0]);
@@ -219,8 +223,8 @@ static bool asks_results(const struct rule *r)
 	       r->dkim_domain.n > 0 || r->arc_sealer.n > 0;
 }
 
-static bool results_match(struct arena *a, const struct rule *r,
-			  const struct results *x)
+static bool results_match(struct arena *a, const struct rules *rules,
+			  const struct rule *r, const struct results *x)
 {
 	bool any = !asks_results(r);
 
@@ -231,7 +235,7 @@ static bool results_match(struct arena *a, const struct rule *r,
 				      : RULE_RESULT_ABSENT) &&
 	       in_set(r->dkim, dkim_bit(&x->dkim)) &&
 	       in_set(r->arc, x->arc.status) &&
-	       (r->arc_sealer.n == 0 || arc_vouches(a, &r->arc_sealer, x)) &&
+	       (r->arc_sealer.n == 0 || arc_vouches(a, rules, r, x)) &&
 	       in_set(r->dmarc, x->dmarc.status) &&
 	       in_set(r->iprev, x->iprev.checked ? (unsigned)x->iprev.status
 						 : RULE_RESULT_ABSENT) &&
@@ -261,7 +265,7 @@ static bool matches(struct arena *a, const struct rules *rules,
 	       from_matches(r, f) && recipient_matches(rules, r, f) &&
 	       (r->listener.n == 0 ||
 		text_in(&r->listener, f->client->listener)) &&
-	       login_matches(r, f) && results_match(a, r, f->results) &&
+	       login_matches(r, f) && results_match(a, rules, r, f->results) &&
 	       header_matches(r, f) &&
 	       (r->size_above == 0 || f->size > (size_t)r->size_above);
 }

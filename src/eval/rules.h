@@ -85,8 +85,8 @@ struct rule {
 	/* sets; 0: any */
 	int64_t spf, dkim, dmarc, iprev;
 	struct string_list dkim_domain; /* domains: d= of one that passed */
-	/* domains: the chain passes, and was sealed by these alone from a
-	 * set on that says dmarc=pass of the author */
+	/* domains: the chain passes, and from a set of one of these on, which
+	 * says dmarc=pass of the author, was sealed by these and us alone */
 	struct string_list arc_sealer;
 	int64_t arc;		   /* a set, of enum arc_status */
 	struct string_list header; /* names: a field of it is there */
@@ -99,6 +99,8 @@ struct rules {
 	/* Key of the draw, so that a message gets the same answer on every
 	 * host; not empty when a rule has a percent. */
 	const char *secret;
+	/* Domains by which we seal, canonical. */
+	struct string_list own_sealers;
 };
 
 /* How many recipients of a message matched each rule. */

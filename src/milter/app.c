@@ -71,14 +71,18 @@ struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors)
 static void load_seals(struct app *app)
 {
 	const struct config_rules *c = &app->config->arc.seal;
-	struct rule *v = arena_array(app->config->arena, c->n, sizeof(*v));
+	struct arena *a = app->config->arena;
+	struct rule *v = arena_array(a, c->n, sizeof(*v));
+	const char **domains = arena_array(a, c->n, sizeof(*domains));
 
 	for (size_t i = 0; i < c->n; i++) {
 		v[i] = c->v[i];
 		v[i].mode = RULE_ENFORCE;
 		v[i].action = RULE_TAG;
+		domains[i] = v[i].name;
 	}
-	app->seals = (struct rules){c->n, v, ""};
+	app->seals = (struct rules){.n = c->n, .v = v, .secret = ""};
+	app->rules.own_sealers = (struct string_list){c->n, domains};
 }
 
 static void check_seals(const struct app *app, struct strbuf *warnings)
@@ -184,7 +188,9 @@ static bool load_rules(struct app *app, struct strbuf *errors,
 {
 	const struct config *c = app->config;
 
-	app->rules = (struct rules){c->rules.n, c->rules.v, c->secret};
+	app->rules.n = c->rules.n;
+	app->rules.v = c->rules.v;
+	app->rules.secret = c->secret;
 	return rules_check(&app->rules, errors, warnings);
 }
 

@@ -283,11 +283,35 @@ def conditions(t, w):
                  f"refused: {text}", err)
 
 
+def trust(t, w):
+    """Between sealers who are trusted, and after them, we may have sealed."""
+    results = "mx.one.test; dmarc=pass header.from=author.test"
+    rule = ('rules = ( { name = "fwd"; arc_sealer = [ "one.test" ]; '
+            'dmarc = [ "fail" ]; action = "accept"; mode = "enforce"; } );\n'
+            'dmarc = { disposition = "honor"; };\n')
+    one, own = w.one, Sealer("own.test", "s", w.rsa)
+    once = one.seal(mail(), results=results)
+    for seal, good in ((ALL, True), ('', False)):
+        with w.daemon(seal, more=rule) as d:
+            for what, data, taken in (
+                    ("one who is trusted", once, True),
+                    ("and we after it", own.seal(once), good),
+                    ("and we between", one.seal(own.seal(once)), good),
+                    ("we alone", own.seal(mail(), results=results), False)):
+                o = d.send(data, "<alice@author.test>", client="192.0.2.99",
+                           rcpts=LIST)
+                t.is_(o.verdict, "accept" if taken else "replycode",
+                      f"{what}, arc.seal {'set' if seal else 'not set'}",
+                      d.log()[-500:])
+            check_end(t, d, "trust")
+
+
 def main():
     t = Tap()
     with tempfile.TemporaryDirectory(prefix="mailseal-") as directory:
         w = World(directory)
-        for group in (first, chains, changed, bodies, keys, conditions):
+        for group in (first, chains, changed, bodies, keys, conditions,
+                      trust):
             with t.group(group.__name__):
                 group(t, w)
     t.done()
