@@ -177,7 +177,7 @@ static void test_conditions(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct rule v[] = {rows[i].no, rows[i].yes};
-		struct rules rules = {2, v, ""};
+		struct rules rules = {2, v, "", {0, NULL}};
 
 		v[0].mode = v[1].mode = RULE_ENFORCE;
 		set_up(&w, &normal);
@@ -200,7 +200,7 @@ static void test_client(void **state)
 
 	(void)state;
 	set_up(&w, &normal);
-	run(&w, &(struct rules){2, v, ""}, &normal);
+	run(&w, &(struct rules){2, v, "", {0, NULL}}, &normal);
 	assert_ptr_equal(w.out.rule, &v[1]);
 	arena_free(w.arena);
 }
@@ -230,11 +230,11 @@ static void test_unknown(void **state)
 	set_up(&w, &m);
 	w.client.name_confirmed = false;
 	w.results.spf_mailfrom.checked = false;
-	run(&w, &(struct rules){8, v, ""}, &m);
+	run(&w, &(struct rules){8, v, "", {0, NULL}}, &m);
 	assert_ptr_equal(w.out.rule, &v[7]);
 	w.facts.direction = RULE_OUTBOUND;
 	w.facts.results = NULL;
-	run(&w, &(struct rules){8, v, ""}, &m);
+	run(&w, &(struct rules){8, v, "", {0, NULL}}, &m);
 	assert_null(w.out.rule);
 	arena_free(w.arena);
 }
@@ -251,7 +251,7 @@ static void test_monitor(void **state)
 
 	(void)state;
 	set_up(&w, &normal);
-	run(&w, &(struct rules){4, v, ""}, &normal);
+	run(&w, &(struct rules){4, v, "", {0, NULL}}, &normal);
 	assert_ptr_equal(w.out.rule, &v[2]);
 	assert_int_equal(w.out.nwould, 1);
 	assert_ptr_equal(w.out.would[0], &v[0]);
@@ -263,7 +263,8 @@ static void test_percent(void **state)
 {
 	const struct rule v[] = {
 		{.mode = RULE_ENFORCE, .action = RULE_REJECT, .percent = 30}};
-	const struct rules rules = {1, v, "secret"}, other = {1, v, "another"};
+	const struct rules rules = {1, v, "secret", {0, NULL}},
+			   other = {1, v, "another", {0, NULL}};
 	struct message m = normal;
 	unsigned drawn = 0, same = 0;
 	char id[64];
@@ -307,7 +308,7 @@ static void test_percent_is_fixed(void **state)
 
 		set_up(&w, &m);
 		add_field(&w, "Message-ID", " <1@list.example> ");
-		run(&w, &(struct rules){1, v, "fleet"}, &m);
+		run(&w, &(struct rules){1, v, "fleet", {0, NULL}}, &m);
 		n += w.out.rule == NULL;
 		arena_free(w.arena);
 	}
@@ -335,7 +336,7 @@ static void test_no_message_id(void **state)
 			add_field(&w, "Message-ID", " <1@x>");
 		if (i > 3)
 			add_field(&w, "Message-ID", " \r\n\t ");
-		run(&w, &(struct rules){1, v, "s"}, &normal);
+		run(&w, &(struct rules){1, v, "s", {0, NULL}}, &normal);
 		assert_ptr_equal(w.out.rule, &v[0]);
 		arena_free(w.arena);
 	}
@@ -363,7 +364,7 @@ static void test_source_route(void **state)
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		m.mail = m.rcpts[0] = paths[i];
 		set_up(&w, &m);
-		run(&w, &(struct rules){2, v, ""}, &m);
+		run(&w, &(struct rules){2, v, "", {0, NULL}}, &m);
 		if (w.out.nwould != 2)
 			fail_msg("%s: %zu", paths[i], w.out.nwould);
 		arena_free(w.arena);
@@ -379,7 +380,7 @@ static bool check(const struct rule *v, size_t n, const char *secret,
 
 	strbuf_init(&e, a, 65536);
 	strbuf_init(&w, a, 65536);
-	ok = rules_check(&(struct rules){n, v, secret}, &e, &w);
+	ok = rules_check(&(struct rules){n, v, secret, {0, NULL}}, &e, &w);
 	assert_int_equal(ok, error == NULL);
 	assert_string_equal(strbuf_cstr(&e), error != NULL ? error : "");
 	assert_string_equal(strbuf_cstr(&w), warning != NULL ? warning : "");
