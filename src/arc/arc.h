@@ -7,6 +7,7 @@
 #ifndef MAILSEAL_ARC_ARC_H
 #define MAILSEAL_ARC_ARC_H
 
+#include "base/ip.h"
 #include "crypto/crypto.h"
 #include "dns/dns.h"
 #include "mail/field.h"
@@ -22,6 +23,7 @@ enum arc_status {
 /* One set of the chain. */
 struct arc_set {
 	const char *seal_domain;      /* d= of ARC-Seal, canonical */
+	const char *seal_selector;    /* s= of it, canonical */
 	const char *signature_domain; /* of ARC-Message-Signature */
 	/* The value of ARC-Authentication-Results after "i=N;": an
 	 * Authentication-Results value (RFC 8601 2.2). */
@@ -77,6 +79,16 @@ void arc_verifier_free(struct arc_verifier *v); /* NULL is allowed */
 /* Did its sealer find dmarc=pass for mail of that author (canonical domain)? */
 bool arc_set_says_dmarc_pass(struct arena *a, const struct arc_set *s,
 			     const char *author);
+
+/* smtp.remote-ip of its sealer's arc= (RFC 8617 6): from whom he had the
+ * message.  False when it has none that is an address. */
+bool arc_set_client(struct arena *a, const struct arc_set *s, struct ip *ret);
+/* "arc=pass as[3].d=... as[3].s=... as[1].d=... as[1].s=... remote-ip[1]=..."
+ * of a chain that passes: for the record of a local policy (RFC 8617 7.2.2), of
+ * the newest set and of the first, and without what would make it longer than
+ * `max` bytes. */
+const char *arc_policy_comment(struct arena *a, const struct arc_result *r,
+			       size_t max);
 
 /* ---- seal.c ---- */
 struct arc_sealing_key {

@@ -33,6 +33,8 @@ static const char *const names[KINDS] = {
 	[SEAL] = "ARC-Seal",
 };
 
+static const char too_many[] = "more than 50 ARC sets";
+
 bool arc_is_field(struct slice name)
 {
 	for (enum kind k = RESULTS; k < KINDS; k++)
@@ -50,14 +52,20 @@ static bool fail(struct arc_chain *c, const char *reason)
 
 /* ---- i= ---- */
 
-/* RFC 8617 4.2.1: 1 to 50, without a zero in front; 0 when it is none. */
+#define OVER (ARC_SETS_MAX + 1)
+
+/* RFC 8617 4.2.1: 1 to 50, without a zero in front; 0 when it is no number,
+ * OVER for all that are higher. */
 static unsigned instance_of(struct slice s)
 {
 	uint64_t n;
 
-	if (s.n == 0 || s.p[0] == '0' || !slice_u64(s, ARC_SETS_MAX, &n))
+	if (s.n == 0 || s.p[0] == '0')
 		return 0;
-	return (unsigned)n;
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_isdigit(s.p[i]))
+			return 0;
+	return slice_u64(s, ARC_SETS_MAX, &n) ? (unsigned)n : OVER;
 }
 
 /* What a comment (RFC 5322 3.2.2) at the beginning takes; 0 when it does not
@@ -152,6 +160,8 @@ static bool place_field(struct arc_chain *c, struct place v[ARC_SETS_MAX],
 
 	if (i == 0)
 		return fail(c, "ARC field without a valid i=");
+	if (i == OVER)
+		return fail(c, too_many);
 	if (i > c->n)
 		c->n = i;
 	if (kind == RESULTS)
@@ -170,7 +180,7 @@ static void place_all(struct arc_chain *c, const struct field_list *l,
 			if (!slice_is_ci(l->v[i].name, names[k]))
 				continue;
 			if (++seen > (size_t)KINDS * ARC_SETS_MAX) {
-				fail(c, "more than 50 ARC sets");
+				fail(c, too_many);
 				return;
 			}
 			(void)place_field(c, v, k, &l->v[i]);
@@ -212,7 +222,6 @@ static const char *domain_tag(struct arena *a, const struct tagvalue_list *l,
 static const char *read_common(struct arena *a, const struct tagvalue_list *l,
 			       struct arc_tags *ret)
 {
-	const char *selector = domain_tag(a, l, "s");
 	struct slice v = {"", 0};
 
 	(void)tagvalue_get(l, "a", &v);
@@ -223,11 +232,13 @@ static const char *read_common(struct arena *a, const struct tagvalue_list *l,
 	else
 		return "a= is missing or not accepted";
 	ret->domain = domain_tag(a, l, "d");
-	if (ret->domain == NULL || selector == NULL)
+	ret->selector = domain_tag(a, l, "s");
+	if (ret->domain == NULL || ret->selector == NULL)
 		return "d= or s= is missing or no domain";
 	if (!base64_tag(a, l, "b", &ret->sig))
 		return "b= is missing or malformed";
-	ret->query = arena_printf(a, "%s._domainkey.%s", selector, ret->domain);
+	ret->query =
+		arena_printf(a, "%s._domainkey.%s", ret->selector, ret->domain);
 	return NULL;
 }
 

@@ -18,9 +18,10 @@ enum arc_cv {
 struct arc_tags {
 	const struct field *field;
 	enum crypto_type type;
-	const char *domain; /* d=, canonical */
-	const char *query;  /* selector._domainkey.domain */
-	struct slice sig;   /* b=, decoded */
+	const char *domain;   /* d=, canonical */
+	const char *selector; /* s=, canonical */
+	const char *query;    /* selector._domainkey.domain */
+	struct slice sig;     /* b=, decoded */
 };
 
 struct arc_seal {

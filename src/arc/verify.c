@@ -357,11 +357,14 @@ static void tell_sets(struct arc_verifier *v, struct arc_result *ret)
 		const struct arc_link *link = &v->chain.v[i];
 
 		ret->v[i] = (struct arc_set){
-			link->seal.tags.domain,
-			link->signature.bad == NULL
-				? link->signature.tags.domain
-				: NULL,
-			link->results_text, link->signature.from};
+			.seal_domain = link->seal.tags.domain,
+			.seal_selector = link->seal.tags.selector,
+			.signature_domain = link->signature.bad == NULL
+						    ? link->signature.tags
+							      .domain
+						    : NULL,
+			.results = link->results_text,
+			.signs_from = link->signature.from};
 	}
 }
 

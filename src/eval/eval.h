@@ -124,6 +124,10 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 		       struct verdict *v);
 /* Has a rule decided in place of DMARC? */
 bool policy_overruled(const struct verdict *v);
+/* The sealer on whose word DMARC was not followed (RFC 8617 7.2.2,
+ * RFC 9990 3.1.6: local_policy), in at most `max` bytes; NULL when it was not. */
+const char *policy_arc_comment(struct arena *a, const struct results *r,
+			       const struct verdict *v, size_t max);
 /* Does the rule that decided set this aside? */
 bool policy_skips(const struct verdict *v, enum rule_skip what);
 /* Why mail from this client was or will be judged elsewhere: a constant, or

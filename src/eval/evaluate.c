@@ -122,6 +122,9 @@ void evaluation_body(struct evaluation *e, struct slice bytes)
 #define DMARC_QUERIES 40
 #define DKIM_MS	      2500
 #define DMARC_MS      2500
+/* SPF of HELO and iprev, which a chain with 100 keys is not to take away */
+#define REST_QUERIES 20
+#define REST_MS	     1000
 
 static void run_spf(struct evaluation *e, struct results *ret)
 {
@@ -173,6 +176,12 @@ static void run_arc(struct evaluation *e, struct results *ret)
 		arc_unreadable(e->fields, &ret->arc);
 }
 
+static void hold_for_rest(struct evaluation *e)
+{
+	if (e->spf_skipped == NULL || e->iprev_wanted)
+		dns_budget_hold(e->budget, REST_QUERIES, REST_MS);
+}
+
 void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 {
 	struct dmarc_input in;
@@ -197,7 +206,9 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 					      : "differs";
 	else
 		ret->second_opinion = NULL;
+	hold_for_rest(e);
 	run_arc(e, ret);
+	dns_budget_hold(e->budget, 0, 0);
 	/* Last, so that no verdict waits for them or lacks its questions. */
 	run_spf_helo(e, ret);
 	if (e->iprev_wanted)

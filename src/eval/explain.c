@@ -11,6 +11,7 @@
  * (base/log.c). */
 #define AUTHORS_SHOWN	 300
 #define SIGNATURES_SHOWN 500
+#define OVERRIDE_SHOWN	 800
 
 static void add_wire(struct strbuf *b, struct slice s)
 {
@@ -111,6 +112,7 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 {
 	struct strbuf b;
 	char ip[IP_TEXT_MAX];
+	const char *word;
 
 	strbuf_init(&b, a, 4 * LINE_MAX_BYTES);
 	strbuf_adds(&b, "from=");
@@ -130,6 +132,9 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 		      explain_arc(a, &r->arc),
 		      dmarc_status_name(r->dmarc.status));
 	add_disposition(&b, v, rules_text(a, &v->rules));
+	word = policy_arc_comment(a, r, v, OVERRIDE_SHOWN);
+	if (word != NULL)
+		strbuf_printf(&b, " override=\"%s\"", word);
 	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
 		      r->dmarc_explanation);
 	return strbuf_cstr(&b);

@@ -145,3 +145,12 @@ bool policy_skips(const struct verdict *v, enum rule_skip what)
 	set = rule->skip != 0 ? rule->skip : (int64_t)1 << RULE_SKIP_DMARC;
 	return (set & ((int64_t)1 << what)) != 0;
 }
+
+const char *policy_arc_comment(struct arena *a, const struct results *r,
+			       const struct verdict *v, size_t max)
+{
+	if (r->dmarc.status != DMARC_STATUS_FAIL || !policy_overruled(v) ||
+	    v->rules.rule->arc_sealer.n == 0)
+		return NULL;
+	return arc_policy_comment(a, &r->arc, max);
+}

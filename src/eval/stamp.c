@@ -125,6 +125,7 @@ static const char *dmarc_comment(struct arena *a, const struct results *r,
 				 const struct verdict *v)
 {
 	const struct dmarc_result *d = &r->dmarc;
+	const char *word;
 	struct strbuf b;
 
 	if (d->policy_domain == NULL && v->disposition <= DMARC_P_NONE &&
@@ -135,7 +136,7 @@ static const char *dmarc_comment(struct arena *a, const struct results *r,
 			a, "dis=%s%s%s", dmarc_policy_name(v->disposition),
 			v->rules.rule != NULL ? " rule=" : "",
 			v->rules.rule != NULL ? v->rules.rule->name : "");
-	strbuf_init(&b, a, 256);
+	strbuf_init(&b, a, AUTHRES_MAX_VALUE);
 	strbuf_printf(&b, "p=%s", dmarc_policy_name(d->record.p));
 	if (d->record.sp != DMARC_P_UNSET)
 		strbuf_printf(&b, " sp=%s", dmarc_policy_name(d->record.sp));
@@ -149,6 +150,12 @@ static const char *dmarc_comment(struct arena *a, const struct results *r,
 	/* an unknown alignment is neither (RFC 9989 5.3.6) */
 	if (d->status != DMARC_STATUS_TEMPERROR)
 		add_aligned(&b, r);
+	word = b.n < AUTHRES_MAX_VALUE
+		       ? policy_arc_comment(a, r, v,
+					    AUTHRES_MAX_VALUE - 1 - b.n)
+		       : NULL;
+	if (word != NULL)
+		strbuf_printf(&b, " %s", word);
 	return strbuf_cstr(&b);
 }
 

@@ -31,6 +31,7 @@ Hello,
 CLIENT = "192.0.2.1"
 STRUCTURE = "ARC set is incomplete"
 NUMBER = "ARC field without a valid i="
+MANY = "more than 50 ARC sets"
 ORDER = "cv= does not fit its place"
 SEVERAL = "several ARC fields of one kind and instance"
 SEAL = "ARC-Seal did not verify"
@@ -151,16 +152,17 @@ def numbers(w):
         yield Case(f"duplicate: {kind}", fields[n] + three, SEVERAL)
     yield Case("two sets with i=1", w.two.seal(w.one.seal(PLAIN), i=1,
                                                cv="none"), SEVERAL)
-    for i in ("0", "01", "-1", "51", "+1", "1 1", "", "x", "0x1", "1.0",
-              "256", "4294967297", "18446744073709551617", "'1'"):
+    many = ("51", "256", "4294967297", "18446744073709551617")
+    for i in many + ("0", "01", "051", "-1", "+1", "1 1", "", "x", "0x1",
+                     "1.0", "51x", "'1'"):
         for kind in ("Seal: i=", "Message-Signature: i=",
                      "Authentication-Results: i="):
             name = f"ARC-{kind}".encode()
             yield Case(f"{name.decode()}{i}", swap(
                 w.one.seal(PLAIN), name + b"1;", name + i.encode() + b";"),
-                NUMBER)
+                MANY if i in many else NUMBER)
     whole = w.chain(50)
-    yield Case("51 sets", w.one.seal(whole), NUMBER,
+    yield Case("51 sets", w.one.seal(whole), MANY,
                log="arc=fail (")
     yield Case("1000 fields, i=1", crlf("ARC-Seal: i=1; cv=none\n" * 1000)
                + PLAIN, None, result="fail")

@@ -13,6 +13,7 @@ reject.test TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.reject.test TXT "v=DMARC1; p=reject"
 none.test TXT "v=spf1 ip4:192.0.2.10 -all"
 """
+LONG = ".".join(["l" * 59] * 4)
 CLIENT = "203.0.113.66"
 
 
@@ -247,20 +248,50 @@ def sealed(key, domain, results, message=None):
     return seal(message or mail("ceo@reject.test"), domain, "s1", key, results)
 
 
+def unfolded(o):
+    return " ".join(o.headers[0][1].split())
+
+
 def arc(t, key):
     zone = "".join(key_record(d, "s1", key)
-                   for d in ("list.test", "fwd.test", "evil.test"))
+                   for d in ("list.test", "fwd.test", LONG, "evil.test"))
     good = "dmarc=pass header.from=reject.test"
     with Site(t, rule("watch", "tag", "monitor", arc=["pass"]),
               rule("arc", "accept", dmarc=["fail"],
-                   arc_sealer=["list.test", "fwd.test"]), zone=zone) as s:
+                   arc_sealer=["list.test", "fwd.test", LONG]), zone=zone) as s:
         o = s.gives("sealed by one who is trusted", "accept",
                     "rule=arc(accept)", data=sealed(key, "list.test", good))
         t.has(o.headers[0][1], "arc=pass", "A-R tells of the chain")
         t.has(o.headers[0][1], "dis=none rule=arc", "and of the rule")
-        s.gives("by two of them", "accept", "rule=arc(accept)",
-                data=sealed(key, "fwd.test", "dmarc=fail; arc=pass",
-                            sealed(key, "list.test", good)))
+        t.has(unfolded(o), "arc=pass as[1].d=list.test as[1].s=s1)",
+              "and on whose word (RFC 8617 7.2.2)")
+        first = sealed(key, "list.test",
+                       good + "; arc=none smtp.remote-ip=\"2001:DB8::1\"")
+        o = s.gives("by two of them", "accept", "rule=arc(accept)",
+                    data=sealed(key, "fwd.test", "dmarc=fail; arc=pass",
+                                first))
+        said = "arc=pass as[2].d=fwd.test as[2].s=s1 " \
+            "as[1].d=list.test as[1].s=s1 remote-ip[1]=2001:db8::1"
+        t.has(unfolded(o), f"rule=arc {said})", "A-R: of both")
+        t.has(s.daemon.log(), f' override="{said}" ', "log")
+        o = s.gives("with long names", "accept", "rule=arc(accept)",
+                    data=sealed(key, "fwd.test", "dmarc=fail; arc=pass",
+                                sealed(key, LONG, good, first)))
+        t.has(unfolded(o), "rule=arc arc=pass as[3].d=fwd.test "
+              "as[3].s=s1 as[1].d=list.test as[1].s=s1 remote-ip", "bounded")
+        o = s.gives("with long names", "accept", "rule=arc(accept)",
+                    data=sealed(key, LONG, good + "; arc=none "
+                                "smtp.remote-ip=192.0.2.7"))
+        t.has(unfolded(o), "rule=arc arc=pass remote-ip[1]=192.0.2.7)",
+              "a name is whole or left out", o.headers[0][1])
+        t.has(s.daemon.log(), f" as[1].d={LONG} as[1].s=s1 remote-ip", "log")
+        for told in ("smtp.remote-ip=x", "smtp.remote-ip=\"1) x=(\"",
+                     "header.remote-ip=192.0.2.1"):
+            o = s.gives(f"... with {told}", "accept", "rule=arc(accept)",
+                        data=sealed(key, "list.test",
+                                    f"{good}; arc=none {told}"))
+            t.has(unfolded(o), "as[1].s=s1) header", "what is no address is "
+                  "left out", o.headers[0][1])
         refused = [
             ("not sealed", mail()),
             ("by nobody who is trusted", sealed(key, "evil.test", good)),
@@ -282,6 +313,11 @@ def arc(t, key):
         for what, data in refused:
             s.gives(what, "replycode", "would_be=reject", data=data)
         s.end("arc")
+    with Site(t, rule("all", "accept", dmarc=["fail"]), zone=zone) as s:
+        o = s.gives("by a rule that asks for no sealer", "accept",
+                    "rule=all(accept)", data=sealed(key, "list.test", good))
+        t.has(unfolded(o), "rule=all)", "the chain is not why")
+        t.hasnt(s.daemon.log(), "override=", "nor in the log")
 
 
 def outbound(t, key):
