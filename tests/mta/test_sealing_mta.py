@@ -72,6 +72,9 @@ class Hops:
         aar = m.all("ARC-Authentication-Results")[0]
         t.ok("dmarc=pass" in aar and "dkim=pass" in aar,
              "the seal tells that DKIM and DMARC passed", aar)
+        ams = m.all("ARC-Message-Signature")[0]
+        t.ok("From" in ams and "To:To" in "".join(ams.split()),
+             "it covers To, in the form that is sent", ams)
         reply, got = self.at_second(m.data, "honest")
         t.ok(got is not None, f"{name}: the second hop takes it", reply)
         results = got.fields[0][1] if got else ""
