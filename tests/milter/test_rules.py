@@ -3,7 +3,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from arc import seal  # noqa: E402
+from chain import Sealer  # noqa: E402
 from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
 from material import Key, crlf, key_record, sign  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -245,7 +245,8 @@ def percent(t):
 
 def sealed(key, domain, results, message=None):
     """With one more ARC set of that domain."""
-    return seal(message or mail("ceo@reject.test"), domain, "s1", key, results)
+    return Sealer(domain, "s1", key).seal(message or mail("ceo@reject.test"),
+                                          results=f"{domain}; {results}")
 
 
 def unfolded(o):
