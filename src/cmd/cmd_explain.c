@@ -134,12 +134,30 @@ static void print_dmarc(const struct source *s)
 		       : shown(s, "$.results.dmarc.reason"));
 }
 
+static void print_arc(const struct source *s)
+{
+	const char **list;
+	size_t n = journal_json_array(s->file, s->arena, s->record,
+				      "$.results.arc.sealers", &list);
+
+	if (!has(s, "$.results.arc.result"))
+		return;
+	printf("ARC: %s", shown(s, "$.results.arc.result"));
+	if (has(s, "$.results.arc.reason"))
+		printf(": %s", shown(s, "$.results.arc.reason"));
+	for (size_t i = 0; i < n; i++)
+		printf("%s%s", i == 0 ? ", sealed by " : ", ",
+		       escaped(s, slice_of(list[i])));
+	putchar('\n');
+}
+
 static void print_results(const struct source *s)
 {
 	if (journal_json(s->file, s->arena, s->record, "$.results") == NULL)
 		return;
 	print_spf(s);
 	print_dkim(s);
+	print_arc(s);
 	print_dmarc(s);
 }
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from authres import Authres  # noqa: E402
@@ -283,6 +284,24 @@ def conditions(t, w):
                  f"refused: {text}", err)
 
 
+def tells(t, d, data):
+    """`mailseal explain` names the sealers; the record comes in a second."""
+    for what, part in ((data, b"ARC: pass, sealed by one.test, own.test, "
+                        b"one.test\n"),
+                       (data.replace(b"Hello", b"HELLO"), b"ARC: fail: body "
+                        b"hash did not verify, sealed by one.test, ")):
+        queue_id = "4X" + part[5:9].decode()
+        d.send(what, "<alice@author.test>", client="192.0.2.99", rcpts=LIST,
+               queue_id=queue_id)
+        end = time.monotonic() + 10
+        while True:
+            _, out, err = mailseal("explain", queue_id, "-c", d.config)
+            if out or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        t.ok(part in out, f"explain: {part[:9].decode()}", out, err)
+
+
 def trust(t, w):
     """Between sealers who are trusted, and after them, we may have sealed."""
     results = "mx.one.test; dmarc=pass header.from=author.test"
@@ -292,7 +311,7 @@ def trust(t, w):
     one, own = w.one, Sealer("own.test", "s", w.rsa)
     once = one.seal(mail(), results=results)
     for seal, good in ((ALL, True), ('', False)):
-        with w.daemon(seal, more=rule) as d:
+        with w.daemon(seal, more=rule, state=True) as d:
             for what, data, taken in (
                     ("one who is trusted", once, True),
                     ("and we after it", own.seal(once), good),
@@ -303,6 +322,7 @@ def trust(t, w):
                 t.is_(o.verdict, "accept" if taken else "replycode",
                       f"{what}, arc.seal {'set' if seal else 'not set'}",
                       d.log()[-500:])
+            tells(t, d, one.seal(own.seal(once)))
             check_end(t, d, "trust")
 
 
