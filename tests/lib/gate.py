@@ -445,7 +445,8 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         values = o.message.all("Authentication-Results")
         self.t.is_([sorted({r.method for r in Authres(v).results})
                     for v in values],
-                   [["arc", "dkim", "dmarc", "spf"]], f"{what}: the results", values)
+                   [["arc", "dkim", "dmarc", "spf"]],
+                   f"{what}: the results", values)
         self.t.ok(not re.search("tls|cipher|cert|auth=|bob|Example CA",
                                 " ".join(values).replace(
                                     "bob@bank.example", ""), re.I),
