@@ -198,6 +198,41 @@ def check_end(tap, daemon, name="SIGTERM"):
     return log
 
 
+class SmallDisk:
+    """A file system of `size` that can be filled, in `folder`; None when it
+    cannot be mounted."""
+
+    def __init__(self, size):
+        self.size = size
+        self.folder = tempfile.mkdtemp(prefix="mailseal-disk-")
+        self.filler = os.path.join(self.folder, "filler")
+
+    def __enter__(self):
+        if os.geteuid() != 0 or subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={self.size},mode=700",
+                 "tmpfs", self.folder], check=False,
+                stderr=subprocess.DEVNULL).returncode:
+            os.rmdir(self.folder)
+            self.folder = None
+        return self
+
+    def __exit__(self, *_):
+        if self.folder is not None:
+            subprocess.run(["umount", "-l", self.folder], check=False)
+            os.rmdir(self.folder)
+
+    def fill(self):
+        try:
+            with open(self.filler, "wb", buffering=0) as f:
+                while True:
+                    f.write(b"x" * 4096)
+        except OSError:
+            pass
+
+    def empty(self):
+        os.unlink(self.filler)
+
+
 def stale_socket(path):
     """Leaves a socket file that nobody listens on."""
     s = socket.socket(socket.AF_UNIX)

@@ -4,13 +4,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
+from daemon import (Daemon, SmallDisk, check_end, mailseal,  # noqa: E402
+                    quote)
 from material import Key, crlf  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -419,31 +419,17 @@ def read_only(t, key):
 
 def full(t, key):
     """A file system without room: at the start, and later."""
-    folder = tempfile.mkdtemp(prefix="journal-")
-    if os.geteuid() != 0 or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs",
-             folder], check=False, stderr=subprocess.DEVNULL).returncode:
-        t.skip("full", "cannot mount a file system")
-        os.rmdir(folder)
-        return
-    filler = os.path.join(folder, "filler")
-
-    def fill():
-        try:
-            with open(filler, "wb", buffering=0) as f:
-                while True:
-                    f.write(b"x" * 4096)
-        except OSError:
-            pass
-
-    try:
-        fill()
-        with Site(t, key, "tempfail", folder) as s:
+    with SmallDisk("512k") as disk:
+        if disk.folder is None:
+            t.skip("full", "cannot mount a file system")
+            return
+        disk.fill()
+        with Site(t, key, "tempfail", disk.folder) as s:
             s.put_off("full at the start")
-            os.unlink(filler)
+            disk.empty()
             s.works_again("room again")
             time.sleep(1.5)
-            fill()
+            disk.fill()
             for n in range(200):  # what is left in SQLite's log
                 o = send(s.daemon, mail("a@list.test", "X-Fill: " +
                                         "x" * 3000 + "\n"),
@@ -457,12 +443,9 @@ def full(t, key):
                 s.put_off(f"full, after {n + 1}")
             t.is_(s.daemon.log().count(AGAIN), 1, "no line in between",
                   s.daemon.log()[-3000:])
-            os.unlink(filler)
+            disk.empty()
             s.works_again("room once more", 2)
             s.end("full", None)
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-        os.rmdir(folder)
 
 
 def without(t, key):

@@ -7,13 +7,13 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from daemon import Daemon, check_end, quote, sanitizer_report  # noqa: E402
+from daemon import (Daemon, SmallDisk, check_end, quote,  # noqa: E402
+                    sanitizer_report)
 from material import Key, crlf  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -318,34 +318,20 @@ def read_only(t, key):
 
 def full(t, key):
     """A file system of 256 KB without room."""
-    folder = tempfile.mkdtemp(prefix="limits-")
-    if os.geteuid() != 0 or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs",
-             folder], check=False, stderr=subprocess.DEVNULL).returncode:
-        t.skip("full", "cannot mount a file system")
-        os.rmdir(folder)
-        return
-    filler = os.path.join(folder, "filler")
-
-    def fill():
-        try:
-            with open(filler, "wb", buffering=0) as f:
-                while True:
-                    f.write(b"x" * 4096)
-        except OSError:
-            pass
-
-    try:
-        fill()
-        with Site(t, key, "messages_per_hour = 2;", folder) as s:
+    with SmallDisk("256k") as disk:
+        if disk.folder is None:
+            t.skip("full", "cannot mount a file system")
+            return
+        disk.fill()
+        with Site(t, key, "messages_per_hour = 2;", disk.folder) as s:
             t.ok(s.daemon.wait_log(IN_MEMORY), "full: a warning",
                  s.daemon.log())
             s.taken("one, without room")
             s.taken("two, without room")
             s.over("three, without room", 2, "messages per hour")
-            os.unlink(filler)
+            disk.empty()
             s.wait_stored("full: written when there is room", (2, 2))
-            fill()
+            disk.fill()
             s.set_limits("messages_per_hour = 4;")
             s.daemon.signal(signal.SIGHUP)
             t.ok(s.daemon.wait_log("are read again"), "full: reload")
@@ -353,15 +339,12 @@ def full(t, key):
             s.taken("four of four")
             s.over("five of four", 4, "messages per hour")
             began = time.monotonic()
-            os.unlink(filler)
+            disk.empty()
             s.restart(orderly=True)
             s.over("after a restart", 4, "messages per hour")
             t.ok(time.monotonic() - began < 15, "full: it stops")
-            fill()
+            disk.fill()
             s.end("full", True, orderly=True)
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-        os.rmdir(folder)
 
 
 def broken(t, key):
