@@ -29,8 +29,9 @@ ALLOWED = {
     "store": "store gate mail base",
     "report": "report " + EVAL,
     "config": "config gate " + EVAL,
+    "control": "control base",
     "milter": "milter report config store gate " + EVAL,
-    "cmd": "cmd milter report config store gate " + EVAL,
+    "cmd": "cmd milter control report config store gate " + EVAL,
 }
 FOREIGN = {
     r"libmilter/": "milter/milter.c milter/apply.c milter/milter.h",
@@ -44,6 +45,9 @@ FOREIGN = {
     r"idn2\.h": "mail/domain.c",
     r"libpsl\.h": "dmarc/psl.c",
     r"unicode/": "mail/lookalike.c",
+    r"seccomp\.h": "control/sandbox.c",
+    r"microhttpd\.h": "control/http.c",
+    r"jansson\.h": "control/json_log.c",
     r"sqlite3\.h": "store/sqlite.c store/journal_db.h",
 }
 BANNED = ("strcpy strcat sprintf vsprintf atoi strtok gets tolower toupper "

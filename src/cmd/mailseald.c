@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config.h"
+#include "control/notify.h"
 #include "milter/milter.h"
 
 #define ERRORS_MAX 65536
@@ -272,7 +273,9 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	}
 	log_info("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
 		 c->authserv_id);
+	notify("READY=1");
 	wait_for_end(app, signals);
+	notify("STOPPING=1");
 	listen_close(c->socket, fd);
 	drain(c->shutdown_timeout);
 	kick_stop();
@@ -406,6 +409,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	(void)notify_open();
 	a = arena_new();
 	strbuf_init(&errors, a, ERRORS_MAX);
 	c = config_load(o.config, &errors);
