@@ -164,9 +164,9 @@ static void log_keys(struct app *app)
 
 static void log_dmarc(const struct app *app)
 {
-	struct app_counters n;
+	struct tally_counters n;
 
-	app_counters_get(app, &n);
+	tally_get(app->tally, &n);
 	log_info("dmarc: pass=%" PRIu64 " fail=%" PRIu64 " none=%" PRIu64
 		 " temperror=%" PRIu64 " permerror=%" PRIu64
 		 " would-quarantine=%" PRIu64 " would-reject=%" PRIu64
@@ -180,16 +180,16 @@ static void log_dmarc(const struct app *app)
 
 static void log_submission(const struct app *app)
 {
-	struct app_counters n;
+	struct tally_counters n;
 
-	app_counters_get(app, &n);
+	tally_get(app->tally, &n);
 	log_info("submission: owned=%" PRIu64 " not-owned=%" PRIu64
 		 " weak-login=%" PRIu64 " refused-credential=%" PRIu64
 		 " over-limit=%" PRIu64 " weak-tls=%" PRIu64,
-		 n.gate_ok[APP_GATE_SENDER], n.gate_fault[APP_GATE_SENDER],
-		 n.gate_fault[APP_GATE_LOGIN],
-		 n.gate_fault[APP_GATE_CREDENTIAL],
-		 n.gate_fault[APP_GATE_LIMIT], n.gate_fault[APP_GATE_TLS]);
+		 n.gate_ok[TALLY_GATE_SENDER], n.gate_fault[TALLY_GATE_SENDER],
+		 n.gate_fault[TALLY_GATE_LOGIN],
+		 n.gate_fault[TALLY_GATE_CREDENTIAL],
+		 n.gate_fault[TALLY_GATE_LIMIT], n.gate_fault[TALLY_GATE_TLS]);
 }
 
 static void log_preflight(void *arg, const struct preflight_count *c)
@@ -285,7 +285,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	log_keys(app);
 	log_dmarc(app);
 	log_submission(app);
-	preflight_tally_each(app->preflight, log_preflight, NULL);
+	preflight_tally_each(tally_preflight(app->tally), log_preflight, NULL);
 	log_journal(app);
 	log_info("stopped");
 	return status == 0 ? 0 : EX_SOFTWARE;
@@ -302,13 +302,14 @@ static void block_signals(sigset_t *set)
 }
 
 /* Everything that may need root; -1 and messages on failure. */
-static int prepare(const struct config *c, struct app **app,
-		   struct strbuf *errors, struct strbuf *warnings)
+static int prepare(const struct config *c, struct tally *tally,
+		   struct app **app, struct strbuf *errors,
+		   struct strbuf *warnings)
 {
 	const char *err;
 	int fd;
 
-	*app = app_new(c, errors, warnings);
+	*app = app_new(c, tally, errors, warnings);
 	if (*app == NULL)
 		return -1;
 	fputs(strbuf_cstr(warnings), stderr);
@@ -377,13 +378,14 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 static int start(const struct options *o, const struct config *c,
 		 struct strbuf *errors)
 {
+	struct tally *tally = tally_new();
 	struct app *app = NULL;
 	struct strbuf warnings;
 	sigset_t signals;
 	int status = EX_CONFIG, fd;
 
 	strbuf_init(&warnings, c->arena, ERRORS_MAX);
-	fd = prepare(c, &app, errors, &warnings);
+	fd = prepare(c, tally, &app, errors, &warnings);
 	if (fd >= 0) {
 		block_signals(&signals);
 		if (!drop_privileges(c->user, errors))
@@ -396,6 +398,7 @@ static int start(const struct options *o, const struct config *c,
 				run(app, &signals, fd, strbuf_slice(&warnings));
 	}
 	app_free(app);
+	tally_free(tally);
 	return status;
 }
 

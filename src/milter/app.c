@@ -2,7 +2,6 @@
 #include "milter/app.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,13 +10,6 @@
 #include "base/log.h"
 
 #define KEYCACHE_KEYS 10000
-
-struct app_tally {
-	atomic_uint_fast64_t by_status[DMARC_STATUS_PERMERROR + 1];
-	atomic_uint_fast64_t would_be[DMARC_P_REJECT + 1];
-	atomic_uint_fast64_t done[DMARC_P_REJECT + 1];
-	atomic_uint_fast64_t gate_ok[APP_GATES], gate_fault[APP_GATES];
-};
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
 {
@@ -225,14 +217,13 @@ static void fill_env(struct eval_env *e, const struct config *c)
 				      e->dkim.max_rsa_bits, e->dkim.keycache};
 }
 
-struct app *app_new(const struct config *c, struct strbuf *errors,
-		    struct strbuf *warnings)
+struct app *app_new(const struct config *c, struct tally *tally,
+		    struct strbuf *errors, struct strbuf *warnings)
 {
 	struct app *app = mem_alloc(sizeof(*app));
 
 	app->config = c;
-	app->tally = mem_alloc(sizeof(*app->tally));
-	app->preflight = preflight_tally_new();
+	app->tally = tally;
 	app->limits = (struct field_limits){
 		.max_fields = (size_t)c->limits.header_fields,
 		.max_field_bytes = (size_t)c->limits.field_size,
@@ -359,45 +350,9 @@ void app_free(struct app *app)
 	dmarc_psl_free(app->suffixes);
 	tables_place_free(app->tables);
 	meter_free(app->meter);
-	preflight_tally_free(app->preflight);
 	journal_free(app->journal);
 	crypto_keycache_free(app->env.dkim.keycache);
-	free(app->tally);
 	free(app);
-}
-
-void app_count(const struct app *app, enum dmarc_status status,
-	       const struct verdict *v)
-{
-	struct app_tally *t = app->tally;
-
-	atomic_fetch_add(&t->by_status[status], 1);
-	atomic_fetch_add(&t->done[v->disposition], 1);
-	if (v->would_be != v->disposition)
-		atomic_fetch_add(&t->would_be[v->would_be], 1);
-}
-
-void app_count_gate(const struct app *app, enum app_gate what, bool fault)
-{
-	struct app_tally *t = app->tally;
-
-	atomic_fetch_add(fault ? &t->gate_fault[what] : &t->gate_ok[what], 1);
-}
-
-void app_counters_get(const struct app *app, struct app_counters *ret)
-{
-	struct app_tally *t = app->tally;
-
-	for (size_t i = 0; i <= DMARC_STATUS_PERMERROR; i++)
-		ret->by_status[i] = atomic_load(&t->by_status[i]);
-	ret->would_quarantine = atomic_load(&t->would_be[DMARC_P_QUARANTINE]);
-	ret->would_reject = atomic_load(&t->would_be[DMARC_P_REJECT]);
-	ret->quarantined = atomic_load(&t->done[DMARC_P_QUARANTINE]);
-	for (size_t i = 0; i < APP_GATES; i++) {
-		ret->gate_ok[i] = atomic_load(&t->gate_ok[i]);
-		ret->gate_fault[i] = atomic_load(&t->gate_fault[i]);
-	}
-	ret->rejected = atomic_load(&t->done[DMARC_P_REJECT]);
 }
 
 int app_listener_direction(const struct app *app, struct slice name)

@@ -14,10 +14,11 @@ static void note(struct gatekeeper *g, const char *text)
 }
 
 /* `why`: a constant for the log of a message that is not signed. */
-static void fault(struct gatekeeper *g, enum app_gate what, enum gate_mode mode,
-		  const struct gate_fault *f, const char *why)
+static void fault(struct gatekeeper *g, enum tally_gate what,
+		  enum gate_mode mode, const struct gate_fault *f,
+		  const char *why)
 {
-	app_count_gate(g->app, what, true);
+	tally_count_gate(g->app->tally, what, true);
 	if (mode >= GATE_SIGN && g->unsigned_why == NULL)
 		g->unsigned_why = why;
 	if (mode < GATE_REJECT || g->refused)
@@ -40,12 +41,12 @@ static void check_credential(struct gatekeeper *g, int64_t now)
 		return;
 	if (credential_check(g->arena, g->credential, &g->facts, now,
 			     c->coaching.credential, &f)) {
-		app_count_gate(g->app, APP_GATE_CREDENTIAL, false);
+		tally_count_gate(g->app->tally, TALLY_GATE_CREDENTIAL, false);
 		note(g, " credential=ok");
 		return;
 	}
 	note(g, arena_printf(g->arena, " credential=refused(%s)", f.log));
-	fault(g, APP_GATE_CREDENTIAL,
+	fault(g, TALLY_GATE_CREDENTIAL,
 	      (enum gate_mode)c->submission.credential_check, &f,
 	      "credential is refused");
 }
@@ -64,7 +65,7 @@ static void check_transport(struct gatekeeper *g, const struct gate_claims *c)
 	if (transport_check(g->arena, &r, &g->facts, c, conf->coaching.tls, &f))
 		return;
 	note(g, arena_printf(g->arena, " tls-check=weak(%s)", f.log));
-	fault(g, APP_GATE_TLS,
+	fault(g, TALLY_GATE_TLS,
 	      conf->tls.mode == TLS_MODE_REJECT ? GATE_REJECT : GATE_MONITOR,
 	      &f, "connection is too weak");
 }
@@ -105,7 +106,7 @@ static void check_login(struct gatekeeper *g, const struct gate_claims *c)
 	if (login_check(g->arena, &r, &g->facts, c, conf->coaching.login, &f))
 		return;
 	note(g, arena_printf(g->arena, " login-check=weak(%s)", f.log));
-	fault(g, APP_GATE_LOGIN, (enum gate_mode)conf->submission.login_check,
+	fault(g, TALLY_GATE_LOGIN, (enum gate_mode)conf->submission.login_check,
 	      &f, "login is too weak for the address");
 }
 
@@ -123,13 +124,14 @@ static void check_sender(struct gatekeeper *g, const struct gate_claims *c)
 		return;
 	if (submission_check(g->arena, &r, &g->facts, c, conf->coaching.sender,
 			     &f)) {
-		app_count_gate(g->app, APP_GATE_SENDER, false);
+		tally_count_gate(g->app->tally, TALLY_GATE_SENDER, false);
 		note(g, " sender=owned");
 		return;
 	}
 	note(g, arena_printf(g->arena, " sender=not-owned(%s)", f.log));
-	fault(g, APP_GATE_SENDER, (enum gate_mode)conf->submission.sender_check,
-	      &f, "address is not owned by the login");
+	fault(g, TALLY_GATE_SENDER,
+	      (enum gate_mode)conf->submission.sender_check, &f,
+	      "address is not owned by the login");
 }
 
 void gatekeeper_submission(struct gatekeeper *g, int64_t now)
@@ -169,12 +171,13 @@ void gatekeeper_limits(struct gatekeeper *g, int64_t now)
 		       slice_of(slice_lower(g->arena, slice_of(k->login))),
 		       &k->limits, (int64_t)g->facts.nrcpts, now, &what, &limit,
 		       &frees)) {
-		app_count_gate(g->app, APP_GATE_LIMIT, false);
+		tally_count_gate(g->app->tally, TALLY_GATE_LIMIT, false);
 		return;
 	}
 	credential_over_limit(g->arena, k, what, limit, frees,
 			      c->coaching.limit, &f);
 	note(g, arena_printf(g->arena, " limit=over(%s)", f.log));
-	fault(g, APP_GATE_LIMIT, (enum gate_mode)c->submission.credential_check,
-	      &f, "login is over its limit");
+	fault(g, TALLY_GATE_LIMIT,
+	      (enum gate_mode)c->submission.credential_check, &f,
+	      "login is over its limit");
 }

@@ -143,7 +143,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 		refuse(s, v);
 	tell_readers(s, r, v, marks);
 	ask(s, now, r, v, ret);
-	app_count(s->app, r->dmarc.status, v);
+	tally_count_inbound(s->app->tally, r->dmarc.status, v);
 	ret->log = session_log_line(s, explain(s, r, v));
 	s->remembered = (struct remembered){
 		&r->authors, r, v,
@@ -170,7 +170,7 @@ void inbound_unexamined(struct session *s, const char *reason,
 	evaluation_unexamined(s->msg, reason, r);
 	sealing_free(s);
 	stamp(s, 0, r, v, &ret->edits);
-	app_count(s->app, r->dmarc.status, v);
+	tally_count_inbound(s->app->tally, r->dmarc.status, v);
 	s->remembered = (struct remembered){
 		&r->authors, r, v,
 		stamp_authres(s->msg, s->app->env.authserv_id, r, v)};

@@ -4,7 +4,6 @@
  * together for one resolver.message_timeout at most.
  */
 #include "base/clock.h"
-#include "milter/preflight_tally.h"
 #include "milter/session_state.h"
 
 struct preflight_run {
@@ -114,7 +113,7 @@ static void count(struct session *s, const struct preflight_report *r)
 	const struct addr_authors *l = &s->authors;
 	const char *domain = l->ndomains > 0 ? l->domains[0] : NULL;
 	enum preflight_rule first =
-		preflight_tally_add(s->app->preflight, domain, r);
+		preflight_tally_add(tally_preflight(s->app->tally), domain, r);
 
 	if (first < PREFLIGHT_RULES)
 		s->preflight_warning = arena_printf(

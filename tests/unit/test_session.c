@@ -14,6 +14,7 @@
 
 struct world {
 	struct config *config;
+	struct tally *tally;
 	struct app *app;
 	struct arena *arena;
 	char dir[64];
@@ -67,8 +68,9 @@ static int setup(void **state)
 	    slice_of(arena_printf(w->arena, config_text, w->dir, w->dir)));
 	strbuf_init(&errors, w->arena, 65536);
 	w->config = config_load(conf, &errors);
+	w->tally = tally_new();
 	if (w->config != NULL)
-		w->app = app_new(w->config, &errors, &errors);
+		w->app = app_new(w->config, w->tally, &errors, &errors);
 	if (w->app == NULL || !app_start(w->app, NULL, &errors, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	*state = w;
@@ -81,6 +83,7 @@ static int teardown(void **state)
 	static const char *const names[] = {"key", "zone", "conf"};
 
 	app_free(w->app);
+	tally_free(w->tally);
 	config_free(w->config);
 	for (size_t i = 0; i < 3; i++)
 		unlink(arena_printf(w->arena, "%s/%s", w->dir, names[i]));
@@ -689,16 +692,16 @@ static void test_trusted_is_exempt(void **state)
 static void test_counters(void **state)
 {
 	struct world *w = *state;
-	struct app_counters was, now;
+	struct tally_counters was, now;
 
-	app_counters_get(w->app, &was);
+	tally_get(w->tally, &was);
 	play_with(w, DISPOSITION_MONITOR, QUARANTINE_TAG, &spoof, is_untouched);
 	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_TAG, &spoof, is_tagged);
 	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_HOLD, &spoof, is_held);
 	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &spoof, is_rejected);
 	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &rows[0].in,
 		  is_untouched);
-	app_counters_get(w->app, &now);
+	tally_get(w->tally, &now);
 	assert_int_equal(now.by_status[DMARC_STATUS_FAIL] -
 				 was.by_status[DMARC_STATUS_FAIL],
 			 4);
