@@ -10,6 +10,7 @@
 
 int64_t clock_unix(void);    /* seconds since 1970 UTC */
 int64_t clock_mono_ms(void); /* milliseconds, never goes back */
+int64_t clock_mono_us(void); /* the same in microseconds */
 
 /* Fills `p` with random bytes from the kernel; exits if there are none. */
 void random_fill(void *p, size_t n);

@@ -171,11 +171,11 @@ static void log_dmarc(const struct app *app)
 		 " temperror=%" PRIu64 " permerror=%" PRIu64
 		 " would-quarantine=%" PRIu64 " would-reject=%" PRIu64
 		 " quarantined=%" PRIu64 " rejected=%" PRIu64,
-		 n.by_status[DMARC_STATUS_PASS], n.by_status[DMARC_STATUS_FAIL],
-		 n.by_status[DMARC_STATUS_NONE],
-		 n.by_status[DMARC_STATUS_TEMPERROR],
-		 n.by_status[DMARC_STATUS_PERMERROR], n.would_quarantine,
-		 n.would_reject, n.quarantined, n.rejected);
+		 n.dmarc[DMARC_STATUS_PASS], n.dmarc[DMARC_STATUS_FAIL],
+		 n.dmarc[DMARC_STATUS_NONE], n.dmarc[DMARC_STATUS_TEMPERROR],
+		 n.dmarc[DMARC_STATUS_PERMERROR],
+		 n.would_be[DMARC_P_QUARANTINE], n.would_be[DMARC_P_REJECT],
+		 n.done[DMARC_P_QUARANTINE], n.done[DMARC_P_REJECT]);
 }
 
 static void log_submission(const struct app *app)

@@ -36,7 +36,7 @@ struct dns_budget {
 	unsigned held_ms, held_queries;
 	unsigned queries;
 	unsigned prefetches;
-	int64_t waited_ms;
+	int64_t waited_us;
 	struct memo *all;
 	struct memo *cut; /* answers that are no answers, to be told alone */
 	struct dns_hash_key key;
@@ -246,7 +246,8 @@ from_cache(struct dns *d, const struct dns_question *q, int64_t now_ms)
 
 static int64_t left_ms(const struct dns_budget *b)
 {
-	int64_t left = (int64_t)(b->max_wait_ms - b->held_ms) - b->waited_ms;
+	int64_t left =
+		(int64_t)(b->max_wait_ms - b->held_ms) - b->waited_us / 1000;
 
 	return left > 0 ? left : 0;
 }
@@ -259,6 +260,7 @@ static const struct dns_answer *wait_for(struct dns_budget *b,
 	bool cut = max_ms < left_ms(b), sent = false;
 	int64_t left = cut ? max_ms : left_ms(b);
 	int64_t most = d->query_timeout_ms;
+	int64_t begin_us = clock_mono_us();
 	const struct dns_answer *a;
 
 	if (left == 0)
@@ -268,7 +270,7 @@ static const struct dns_answer *wait_for(struct dns_budget *b,
 	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
 			    &sent);
 	atomic_fetch_sub(&d->waiting, 1);
-	b->waited_ms += clock_mono_ms() - start_ms;
+	b->waited_us += clock_mono_us() - begin_us;
 	if (sent)
 		atomic_fetch_add(&d->sent, 1);
 	if (a != NULL)
@@ -390,7 +392,14 @@ unsigned dns_budget_queries(const struct dns_budget *b)
 
 unsigned dns_budget_waited_ms(const struct dns_budget *b)
 {
-	return b->waited_ms > UINT32_MAX ? UINT32_MAX : (unsigned)b->waited_ms;
+	int64_t ms = b->waited_us / 1000;
+
+	return ms > UINT32_MAX ? UINT32_MAX : (unsigned)ms;
+}
+
+int64_t dns_budget_waited_us(const struct dns_budget *b)
+{
+	return b->waited_us;
 }
 
 const char *dns_status_name(enum dns_status s)

@@ -166,6 +166,7 @@ unsigned dns_budget_queries(const struct dns_budget *b);
  * spent waiting. */
 unsigned dns_budget_left_ms(const struct dns_budget *b);
 unsigned dns_budget_waited_ms(const struct dns_budget *b);
+int64_t dns_budget_waited_us(const struct dns_budget *b);
 
 /* "1.2.0.192.in-addr.arpa" or "....ip6.arpa" (RFC 1035 3.5, RFC 3596 2.5);
  * not for IP_NONE. */

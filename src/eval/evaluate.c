@@ -215,7 +215,7 @@ void evaluation_end(struct evaluation *e, int64_t now, struct results *ret)
 		iprev_check(e->arena, e->budget, &e->client->addr,
 			    confirmed_name(e), &ret->iprev);
 	ret->dns_queries = dns_budget_queries(e->budget);
-	ret->dns_ms = dns_budget_waited_ms(e->budget);
+	ret->dns_us = dns_budget_waited_us(e->budget);
 }
 
 void evaluation_unexamined(struct arena *a, const char *reason,

@@ -135,8 +135,8 @@ const char *explain_inbound(struct arena *a, const struct client_facts *client,
 	word = policy_arc_comment(a, r, v, OVERRIDE_SHOWN);
 	if (word != NULL)
 		strbuf_printf(&b, " override=\"%s\"", word);
-	strbuf_printf(&b, " dns=%u/%ums why=\"%s\"", r->dns_queries, r->dns_ms,
-		      r->dmarc_explanation);
+	strbuf_printf(&b, " dns=%u/%lldms why=\"%s\"", r->dns_queries,
+		      (long long)(r->dns_us / 1000), r->dmarc_explanation);
 	return strbuf_cstr(&b);
 }
 

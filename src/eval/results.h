@@ -24,7 +24,7 @@ struct results {
 	const char *dmarc_explanation; /* one line, printable ASCII */
 	const char *second_opinion;    /* how libopendmarc differs, or NULL */
 	unsigned dns_queries;
-	unsigned dns_ms; /* waited */
+	int64_t dns_us; /* waited */
 };
 
 #endif

@@ -135,6 +135,9 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 	struct verdict *v = arena_alloc(s->msg, sizeof(*v));
 
 	evaluation_end(s->evaluation, now, r);
+	s->measured.dns_us = r->dns_us;
+	s->measured.verify_us =
+		clock_mono_us() - s->measured.began_us - r->dns_us;
 	policy_decide(s->msg, &o, r, v);
 	v->rules = session_rules(s, &r->authors, r);
 	policy_apply_rule(s->msg, &o, &r->authors, r, s->envelope.queue_id, v);
@@ -143,7 +146,6 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 		refuse(s, v);
 	tell_readers(s, r, v, marks);
 	ask(s, now, r, v, ret);
-	tally_count_inbound(s->app->tally, r->dmarc.status, v);
 	ret->log = session_log_line(s, explain(s, r, v));
 	s->remembered = (struct remembered){
 		&r->authors, r, v,
@@ -170,7 +172,6 @@ void inbound_unexamined(struct session *s, const char *reason,
 	evaluation_unexamined(s->msg, reason, r);
 	sealing_free(s);
 	stamp(s, 0, r, v, &ret->edits);
-	tally_count_inbound(s->app->tally, r->dmarc.status, v);
 	s->remembered = (struct remembered){
 		&r->authors, r, v,
 		stamp_authres(s->msg, s->app->env.authserv_id, r, v)};

@@ -36,6 +36,7 @@ struct connection {
 };
 
 static const struct app *the_app;
+static struct tally *the_tally;
 static atomic_uint in_flight;
 
 unsigned milter_in_flight(void)
@@ -60,15 +61,19 @@ static struct slice macro(SMFICTX *ctx, const char *name)
 
 static void message_begins(struct connection *c)
 {
-	if (!c->in_message)
+	if (!c->in_message) {
 		atomic_fetch_add(&in_flight, 1);
+		tally_message_begins(the_tally);
+	}
 	c->in_message = true;
 }
 
 static void message_ends(struct connection *c)
 {
-	if (c->in_message)
+	if (c->in_message) {
 		atomic_fetch_sub(&in_flight, 1);
+		tally_message_ends(the_tally);
+	}
 	c->in_message = false;
 	session_abort(c->session);
 }
@@ -115,6 +120,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1,
 		free(c);
 		return SMFIS_REJECT;
 	}
+	tally_session_begins(the_tally);
 	*pf0 = SMFIF_ADDHDRS | SMFIF_CHGHDRS | (f0 & SMFIF_QUARANTINE);
 	if ((f0 & SMFIF_SETSYMLIST) != 0) {
 		*pf0 |= SMFIF_SETSYMLIST;
@@ -290,6 +296,7 @@ static sfsistat on_refusal(SMFICTX *ctx, const char *what,
 	struct smtp_reply r;
 
 	log_error("the MTA refused %s", what);
+	tally_count_mta_refusal(the_tally);
 	if (session_on_error(connection_of(ctx)->session, &r) ==
 	    VERDICT_TEMPFAIL)
 		return tempfail(ctx, &r);
@@ -354,6 +361,7 @@ static sfsistat on_close(SMFICTX *ctx)
 		return SMFIS_CONTINUE;
 	message_ends(c);
 	session_free(c->session);
+	tally_session_ends(the_tally);
 	free(c);
 	(void)smfi_setpriv(ctx, NULL);
 	return SMFIS_CONTINUE;
@@ -385,6 +393,7 @@ bool milter_register(const struct app *app, int listen_fd)
 	bool ok;
 
 	the_app = app;
+	the_tally = app->tally;
 	memcpy(conn, "fd:", 4);
 	strncat(conn, arena_printf(a, "%d", listen_fd), sizeof(conn) - 4);
 	arena_free(a);

@@ -74,11 +74,16 @@ void outbound_begin(struct session *s)
 static bool sign(struct session *s, struct slice *values, size_t *n)
 {
 	const char *reason = NULL;
+	int64_t begin_us;
+	bool ok;
 
 	*n = 0;
 	if (s->signer == NULL)
 		return !s->must_sign;
-	if (!dkim_signer_end(s->signer, values, &reason)) {
+	begin_us = clock_mono_us();
+	ok = dkim_signer_end(s->signer, values, &reason);
+	s->measured.sign_us = clock_mono_us() - begin_us;
+	if (!ok) {
 		s->unsigned_why = reason != NULL ? reason : "signing failed";
 		return false;
 	}
@@ -187,14 +192,25 @@ static void obey(struct session *s, const struct verdict *v,
 	stamp(s, &tagged, values, n, &ret->unheld);
 }
 
+/* `good`: it is signed, or need not be. */
+static void measure(struct session *s, bool good, size_t n)
+{
+	struct measured *m = &s->measured;
+
+	m->nsigned = s->gate.refused ? 0 : n;
+	m->signing = m->nsigned > 0 ? TALLY_SEALED : TALLY_UNSEALED;
+	if (!good)
+		m->signing = TALLY_FAILED;
+}
+
 static void finish(struct session *s, struct verdict *v,
 		   struct session_outcome *ret)
 {
 	struct slice *values = arena_array(s->msg, s->keys.n, sizeof(*values));
 	size_t n;
 	bool taken = apply_rule(s, v);
-	bool ok = sign(s, values, &n) ||
-		  s->app->config->on_signing_error == ON_ERROR_ACCEPT;
+	bool good = sign(s, values, &n);
+	bool ok = good || s->app->config->on_signing_error == ON_ERROR_ACCEPT;
 
 	if (taken)
 		preflight_end(s, values, n);
@@ -204,6 +220,7 @@ static void finish(struct session *s, struct verdict *v,
 		s->unsigned_why = "not taken, by a local rule";
 		n = 0;
 	}
+	measure(s, good, n);
 	stamp(s, v, values, n, &ret->edits);
 	ret->log = session_log_line(
 		s, arena_printf(s->msg, "%s%s",

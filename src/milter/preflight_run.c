@@ -134,6 +134,8 @@ void preflight_end(struct session *s, const struct slice *signatures, size_t n)
 	end_line(p); /* one without LF */
 	m = message_of(s, signatures, n);
 	preflight_check(s->msg, p->budget, &p->options, &m, &r);
+	if (p->budget != NULL)
+		s->measured.dns_us = dns_budget_waited_us(p->budget);
 	count(s, &r);
 	s->preflight_log = arena_printf(s->msg, " preflight=%s",
 					preflight_text(s->msg, &r, " "));

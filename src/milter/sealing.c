@@ -119,10 +119,12 @@ static void run(struct session *s, int64_t now, const struct results *r,
 		const struct verdict *v, const struct edits *e)
 {
 	struct sealing *x = s->sealing;
+	int64_t begin_us = clock_mono_us();
 	const char *why;
 
 	x->done = true;
 	x->made = seal(s, now, r, v, e, &why);
+	s->measured.sign_us = clock_mono_us() - begin_us;
 	x->log = x->made ? arena_printf(s->msg, " arc_seal=%u/%s/%s/%s",
 					x->set.instance,
 					arc_status_name(r->arc.status),
@@ -151,6 +153,15 @@ const char *sealing_log(const struct session *s)
 {
 	return s->sealing != NULL && s->sealing->log != NULL ? s->sealing->log
 							     : "";
+}
+
+enum tally_sealing sealing_outcome(const struct session *s, bool taken)
+{
+	if (s->sealing == NULL)
+		return TALLY_NOT_ASKED;
+	if (!taken)
+		return TALLY_UNSEALED;
+	return s->sealing->made ? TALLY_SEALED : TALLY_FAILED;
 }
 
 const char *sealing_warning(const struct session *s)

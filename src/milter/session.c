@@ -469,6 +469,7 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 
 	*ret = (struct session_outcome){.action = VERDICT_ACCEPT};
 	session_end_of_header(s);
+	session_measure(s);
 	if (queue_id.n > 0)
 		s->envelope.queue_id = keep(s->msg, queue_id, NAME_MAX_BYTES);
 	store = missing_store(s);
@@ -476,6 +477,7 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 		put_off(s, store, ret);
 	else
 		examine(s, now, ret);
+	session_count(s, ret);
 	/* no fault of this message is another's */
 	(void)check_failed();
 }

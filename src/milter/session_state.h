@@ -16,6 +16,14 @@ struct remembered {
 	struct slice authres; /* inbound */
 };
 
+/* For the counts: what is known of it while it is dealt with. */
+struct measured {
+	int64_t began_us; /* its end of message; clock_mono_us() */
+	int64_t dns_us, verify_us, sign_us; /* negative: no such stage */
+	enum tally_sealing signing;
+	size_t nsigned; /* keys of s->keys whose signature it got */
+};
+
 struct session {
 	const struct app *app;
 	struct arena *conn; /* replaced at each HELO */
@@ -56,6 +64,7 @@ struct session {
 	const char *unsigned_why; /* constant; NULL: will be signed */
 	bool must_sign;
 	struct remembered remembered;
+	struct measured measured;
 	int64_t started_ms;
 };
 
@@ -76,6 +85,11 @@ void session_remember(struct session *s, int64_t now,
 		      const struct session_outcome *o);
 void session_remember_rcpt(struct session *s, struct slice path);
 
+/* ---- count.c ---- */
+/* Around the end of a message. */
+void session_measure(struct session *s);
+void session_count(struct session *s, const struct session_outcome *o);
+
 /* ---- inbound.c ---- */
 void inbound_begin(struct session *s); /* at end of header */
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret);
@@ -93,6 +107,8 @@ void sealing_stamp(struct session *s, int64_t now, const struct results *r,
 		   const struct verdict *v, struct edits *e);
 /* " arc_seal=2/pass/example.com/s1", " arc_seal=no(why)", or "". */
 const char *sealing_log(const struct session *s);
+/* What became of the set; `taken`: the message was accepted. */
+enum tally_sealing sealing_outcome(const struct session *s, bool taken);
 const char *sealing_warning(const struct session *s); /* or NULL */
 void sealing_free(struct session *s);
 

@@ -702,16 +702,19 @@ static void test_counters(void **state)
 	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &rows[0].in,
 		  is_untouched);
 	tally_get(w->tally, &now);
-	assert_int_equal(now.by_status[DMARC_STATUS_FAIL] -
-				 was.by_status[DMARC_STATUS_FAIL],
-			 4);
-	assert_int_equal(now.by_status[DMARC_STATUS_PASS] -
-				 was.by_status[DMARC_STATUS_PASS],
+	assert_int_equal(
+		now.dmarc[DMARC_STATUS_FAIL] - was.dmarc[DMARC_STATUS_FAIL], 4);
+	assert_int_equal(
+		now.dmarc[DMARC_STATUS_PASS] - was.dmarc[DMARC_STATUS_PASS], 1);
+	assert_int_equal(
+		now.would_be[DMARC_P_REJECT] - was.would_be[DMARC_P_REJECT], 3);
+	assert_int_equal(now.would_be[DMARC_P_QUARANTINE] -
+				 was.would_be[DMARC_P_QUARANTINE],
+			 0);
+	assert_int_equal(
+		now.done[DMARC_P_QUARANTINE] - was.done[DMARC_P_QUARANTINE], 2);
+	assert_int_equal(now.done[DMARC_P_REJECT] - was.done[DMARC_P_REJECT],
 			 1);
-	assert_int_equal(now.would_reject - was.would_reject, 3);
-	assert_int_equal(now.would_quarantine - was.would_quarantine, 0);
-	assert_int_equal(now.quarantined - was.quarantined, 2);
-	assert_int_equal(now.rejected - was.rejected, 1);
 }
 
 /* What a fault of ours does with a message, at each stage of it. */
