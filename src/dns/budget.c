@@ -254,20 +254,21 @@ static int64_t left_ms(const struct dns_budget *b)
 
 static const struct dns_answer *wait_for(struct dns_budget *b,
 					 const struct dns_question *q,
-					 int64_t start_ms, unsigned max_ms)
+					 unsigned max_ms)
 {
 	struct dns *d = b->dns;
 	bool cut = max_ms < left_ms(b), sent = false;
 	int64_t left = cut ? max_ms : left_ms(b);
 	int64_t most = d->query_timeout_ms;
 	int64_t begin_us = clock_mono_us();
+	int64_t begin_ms = (begin_us + 999) / 1000; /* none is given back */
 	const struct dns_answer *a;
 
 	if (left == 0)
 		return cut ? &answer_cut : &answer_no_time;
 	if (atomic_fetch_add(&d->waiting, 1) == 0 && d->on_wait != NULL)
 		d->on_wait();
-	a = d->backend->ask(d->self, q, start_ms + (left < most ? left : most),
+	a = d->backend->ask(d->self, q, begin_ms + (left < most ? left : most),
 			    &sent);
 	atomic_fetch_sub(&d->waiting, 1);
 	b->waited_us += clock_mono_us() - begin_us;
@@ -313,7 +314,7 @@ static const struct dns_answer *resolve(struct dns_budget *b,
 	atomic_fetch_add(&d->inside, 1);
 	a = from_cache(d, q, now_ms);
 	if (a == NULL)
-		a = wait_for(b, q, now_ms, max_ms);
+		a = wait_for(b, q, max_ms);
 	count(d, a);
 	atomic_fetch_sub(&d->inside, 1);
 	return a;
