@@ -20,50 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/unix_socket.h"
+
 #define BACKLOG 1024
-
-static bool unix_address(const char *path, struct sockaddr_un *sun)
-{
-	size_t n = strlen(path);
-
-	*sun = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (n == 0 || n >= sizeof(sun->sun_path))
-		return false;
-	memcpy(sun->sun_path, path, n + 1);
-	return true;
-}
-
-/* Does somebody answer at this path? */
-static bool unix_alive(const struct sockaddr_un *sun)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool alive;
-
-	if (fd < 0)
-		return true;
-	alive = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
-		(errno != ECONNREFUSED && errno != ENOENT);
-	close(fd);
-	return alive;
-}
-
-/* Makes way for the new socket: NULL when the path is free. */
-static const char *unix_clear(const struct sockaddr_un *sun)
-{
-	struct stat st;
-
-	if (lstat(sun->sun_path, &st) != 0)
-		return NULL;
-	if (!S_ISSOCK(st.st_mode))
-		return "exists and is no socket; remove it or choose another "
-		       "path";
-	if (unix_alive(sun))
-		return "is in use: another mailseald runs on it; stop that one "
-		       "first";
-	return unlink(sun->sun_path) == 0 ? NULL
-					  : "is stale and cannot be "
-					    "removed";
-}
 
 static const char *unix_grant(const char *path, const char *mode,
 			      const char *group)
@@ -85,27 +44,14 @@ static const char *unix_grant(const char *path, const char *mode,
 static int open_unix(const char *path, const char *mode, const char *group,
 		     const char **err)
 {
-	struct sockaddr_un sun;
-	mode_t old;
-	int fd;
+	int fd = unix_socket_bind(path, 0600, err);
 
-	if (!unix_address(path, &sun)) {
-		*err = "path is empty or too long (at most 107 bytes)";
+	if (fd < 0)
 		return -1;
-	}
-	*err = unix_clear(&sun);
-	if (*err != NULL)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	old = umask(0177);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0)
-		*err = strerror(errno);
-	umask(old);
-	if (*err == NULL)
-		*err = unix_grant(path, mode, group);
+	*err = unix_grant(path, mode, group);
 	if (*err == NULL && listen(fd, BACKLOG) != 0)
 		*err = strerror(errno);
-	if (*err != NULL && fd >= 0) {
+	if (*err != NULL) {
 		close(fd);
 		return -1;
 	}
