@@ -21,7 +21,7 @@ static int check(struct arena *a, const char *file)
 	strbuf_init(&warnings, a, OUTPUT_MAX);
 	c = config_load(file, &errors);
 	if (c != NULL)
-		app = app_new(c, NULL, &errors, &warnings);
+		app = app_new(c, NULL, NULL, &errors, &warnings);
 	ok = app != NULL && app->unusable_keys == 0;
 	fputs(strbuf_cstr(&errors), stderr);
 	fputs(strbuf_cstr(&warnings), stderr);

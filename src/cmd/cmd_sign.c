@@ -109,7 +109,7 @@ int cmd_sign(int argc, char **argv)
 	k.selector = domain_canon(a, slice_of(o.selector));
 	if (k.domain == NULL || k.selector == NULL) {
 		status = cmd_usage("sign", "--domain or --selector is no name");
-	} else if (keyd_load(a, o.key, &key, &err) != 0) {
+	} else if (key_file_load(a, o.key, &key, &err) != 0) {
 		fprintf(stderr, "mailseal sign: %s\n", err);
 		status = EX_CONFIG;
 	} else {

@@ -51,7 +51,7 @@ static int world_open(struct world *w, struct arena *a,
 	strbuf_init(&errors, a, ERRORS_MAX);
 	w->config = config_load(o->config, &errors);
 	if (w->config != NULL)
-		w->keyring = app_keyring_new(w->config, &errors);
+		w->keyring = app_keyring_new(w->config, NULL, &errors);
 	if (w->keyring != NULL)
 		return 0;
 	fputs(strbuf_cstr(&errors), stderr);
@@ -73,7 +73,7 @@ static bool subject_load(struct world *w, const struct key_entry *e,
 					e->selector);
 	return key_state_read(w->arena, e->file, &ret->state, &ret->since,
 			      err) &&
-	       keyd_load(w->arena, e->file, &ret->key, err) == 0;
+	       key_file_load(w->arena, e->file, &ret->key, err) == 0;
 }
 
 /* Does --domain and --selector mean this one?  Either may be left out. */

@@ -1,11 +1,11 @@
 /*
  * mailseald: argv, wiring, privileges; no logic.
  *
- * Order of start: configuration, keys and socket (these may need root), block
- * signals, drop privileges, then threads (resolver, libmilter).  libmilter
- * takes SIGHUP, SIGTERM and SIGINT for itself unless they are blocked in every
- * thread before it starts: it runs in a thread of its own, and main waits for
- * signals.
+ * Order of start: configuration, key process, keys and socket (these may need
+ * root), block signals, drop privileges, then threads (resolver, libmilter).
+ * libmilter takes SIGHUP, SIGTERM and SIGINT for itself unless they are blocked
+ * in every thread before it starts: it runs in a thread of its own, and main
+ * waits for signals.
  */
 #include <errno.h>
 #include <grp.h>
@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/key_process.h"
 #include "config.h"
 #include "control/notify.h"
 #include "milter/milter.h"
@@ -256,7 +257,8 @@ static void wait_for_end(struct app *app, const sigset_t *signals)
 	} while (sig == SIGHUP || sig == SIGPIPE);
 }
 
-static int serve(struct app *app, const sigset_t *signals, int fd)
+static int serve(struct app *app, struct keyd *keyd, const sigset_t *signals,
+		 int fd)
 {
 	const struct config *c = app->config;
 	pthread_t thread;
@@ -266,7 +268,7 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 		log_error("libmilter refused to register");
 		return EX_SOFTWARE;
 	}
-	if (!kick_start(app->env.dns, fd) ||
+	if (!key_process_watch(keyd) || !kick_start(app->env.dns, fd) ||
 	    pthread_create(&thread, NULL, run_milter, &status) != 0) {
 		log_error("cannot create a thread");
 		return EX_OSERR;
@@ -288,6 +290,8 @@ static int serve(struct app *app, const sigset_t *signals, int fd)
 	preflight_tally_each(tally_preflight(app->tally), log_preflight, NULL);
 	log_journal(app);
 	log_info("stopped");
+	if (key_process_lost())
+		return EX_OSERR;
 	return status == 0 ? 0 : EX_SOFTWARE;
 }
 
@@ -303,13 +307,13 @@ static void block_signals(sigset_t *set)
 
 /* Everything that may need root; -1 and messages on failure. */
 static int prepare(const struct config *c, struct tally *tally,
-		   struct app **app, struct strbuf *errors,
+		   struct keyd *keyd, struct app **app, struct strbuf *errors,
 		   struct strbuf *warnings)
 {
 	const char *err;
 	int fd;
 
-	*app = app_new(c, tally, errors, warnings);
+	*app = app_new(c, tally, keyd, errors, warnings);
 	if (*app == NULL)
 		return -1;
 	fputs(strbuf_cstr(warnings), stderr);
@@ -351,8 +355,8 @@ static void raise_descriptors(void)
 }
 
 /* From here on messages go to the log. */
-static int run(struct app *app, const sigset_t *signals, int fd,
-	       struct slice warnings)
+static int run(struct app *app, struct keyd *keyd, const sigset_t *signals,
+	       int fd, struct slice warnings)
 {
 	const struct config *c = app->config;
 	struct strbuf errors, late;
@@ -368,7 +372,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 	raise_descriptors();
 	if (app_start(app, kick_wake, &errors, &late)) {
 		log_lines(strbuf_slice(&late), LOG_LEVEL_WARN);
-		return serve(app, signals, fd);
+		return serve(app, keyd, signals, fd);
 	}
 	log_error("%s", strbuf_cstr(&errors));
 	listen_close(c->socket, fd);
@@ -376,7 +380,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 }
 
 static int start(const struct options *o, const struct config *c,
-		 struct strbuf *errors)
+		 struct keyd *keyd, struct strbuf *errors)
 {
 	struct tally *tally = tally_new();
 	struct app *app = NULL;
@@ -385,7 +389,7 @@ static int start(const struct options *o, const struct config *c,
 	int status = EX_CONFIG, fd;
 
 	strbuf_init(&warnings, c->arena, ERRORS_MAX);
-	fd = prepare(c, tally, &app, errors, &warnings);
+	fd = prepare(c, tally, keyd, &app, errors, &warnings);
 	if (fd >= 0) {
 		block_signals(&signals);
 		if (!drop_privileges(c->user, errors))
@@ -394,8 +398,8 @@ static int start(const struct options *o, const struct config *c,
 			strbuf_printf(errors, "cannot become a daemon: %s\n",
 				      strerror(errno));
 		else
-			status =
-				run(app, &signals, fd, strbuf_slice(&warnings));
+			status = run(app, keyd, &signals, fd,
+				     strbuf_slice(&warnings));
 	}
 	app_free(app);
 	tally_free(tally);
@@ -408,6 +412,7 @@ int main(int argc, char **argv)
 	struct arena *a;
 	struct strbuf errors;
 	struct config *c;
+	struct keyd *keyd = NULL;
 	int status = parse_args(argc, argv, &o);
 
 	if (status >= 0)
@@ -416,7 +421,10 @@ int main(int argc, char **argv)
 	a = arena_new();
 	strbuf_init(&errors, a, ERRORS_MAX);
 	c = config_load(o.config, &errors);
-	status = c != NULL ? start(&o, c, &errors) : EX_CONFIG;
+	status = EX_CONFIG;
+	if (c != NULL && key_process_start(c, argc, argv, &keyd, &errors))
+		status = start(&o, c, keyd, &errors);
+	keyd_free(keyd);
 	fputs(strbuf_cstr(&errors), stderr);
 	config_free(c);
 	arena_free(a);

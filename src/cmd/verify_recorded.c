@@ -216,7 +216,7 @@ static int with_app(struct arena *a, const struct config *c,
 		return status;
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&warnings, a, ERRORS_MAX);
-	app = app_new(c, NULL, &errors, &warnings);
+	app = app_new(c, NULL, NULL, &errors, &warnings);
 	fputs(strbuf_cstr(&errors), stderr);
 	if (app == NULL)
 		return EX_CONFIG;

@@ -4,7 +4,7 @@
  * demand are in a list in the order of last use, and the oldest goes when
  * there are too many.
  *
- * Not a file reader (keyd.c, table.c) and not a policy.  `lock` guards what
+ * Not a file reader (keyfile.c, table.c) and not a policy.  `lock` guards what
  * hangs at the rows, the list and the counters; the entries themselves are
  * immutable after keyring_ready().  Files are read without the lock: two
  * threads may load the same key, and the second is dropped.
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keys/keyd.h"
 #include "mail/domain.h"
 
 #define RETRY_MS (60 * INT64_C(1000)) /* after a failed load */
@@ -40,6 +41,8 @@ struct keyring {
 	struct row *rows;
 	size_t ndomains;
 	struct arena *arena; /* texts of key tables */
+	struct keyd *source; /* NULL: we open the files */
+	uint32_t generation; /* of the source; 0: none yet */
 
 	pthread_mutex_t lock;
 	size_t max_loaded;
@@ -123,6 +126,8 @@ void keyring_free(struct keyring *k)
 	for (size_t i = 0; i < k->n; i++)
 		if (k->rows[i].loaded != NULL)
 			loaded_drop(k, k->rows[i].loaded);
+	if (k->generation != 0)
+		keyd_drop(k->source, k->generation);
 	free(k->rows);
 	arena_free(k->arena);
 	pthread_mutex_destroy(&k->lock);
@@ -198,6 +203,45 @@ bool keyring_ready(struct keyring *k, struct strbuf *errors)
 	return ok;
 }
 
+static void digest_add(struct crypto_hash *h, const char *text)
+{
+	/* with its NUL, which ends it */
+	crypto_hash_add(h, (struct slice){text, strlen(text) + 1});
+}
+
+void keyring_digest(const struct keyring *k, unsigned char ret[SHA256_LEN])
+{
+	struct crypto_hash *h = crypto_hash_new();
+
+	for (size_t i = 0; i < k->n; i++) {
+		const struct key_entry *e = &k->rows[i].entry;
+
+		digest_add(h, e->domain);
+		digest_add(h, e->signing_domain);
+		digest_add(h, e->selector);
+		digest_add(h, e->file);
+	}
+	crypto_hash_end(h, ret);
+	crypto_hash_free(h);
+}
+
+/* A row is asked for by its number: both must count the same rows. */
+bool keyring_attach(struct keyring *k, struct keyd *source,
+		    struct strbuf *errors)
+{
+	unsigned char ours[SHA256_LEN], theirs[SHA256_LEN];
+
+	k->source = source;
+	if (!keyd_reload(k->source, &k->generation, theirs, errors))
+		return false;
+	keyring_digest(k, ours);
+	if (memcmp(ours, theirs, SHA256_LEN) == 0)
+		return true;
+	strbuf_adds(errors, "outbound.domains or outbound.key_table changed "
+			    "while they were read; read them again\n");
+	return false;
+}
+
 size_t keyring_domains(const struct keyring *k)
 {
 	return k->ndomains;
@@ -225,28 +269,44 @@ static const char *type_objection(const struct key_entry *e,
 		       : "is no Ed25519 key, as its algorithm asks for";
 }
 
+/* The parsed key of an active row; NULL and *what otherwise. */
+static struct crypto_privkey *parse(struct arena *a, const struct key_entry *e,
+				    const struct key_text *t, const char **what)
+{
+	struct crypto_privkey *key = key_text_parse(a, e->file, t, what);
+	const char *why = key != NULL ? type_objection(e, key) : NULL;
+
+	if (why == NULL)
+		return key;
+	*what = arena_printf(a, "%s: %s", e->file, why);
+	crypto_privkey_free(key);
+	return NULL;
+}
+
 /* NULL key and one line in *err on failure; l->state in any case. */
-static struct loaded *load(struct arena *a, const struct key_entry *e,
-			   int64_t now_ms, const char **err)
+static struct loaded *load(struct keyring *k, struct arena *a,
+			   const struct row *row, int64_t now_ms,
+			   const char **err)
 {
 	struct loaded *l = mem_alloc(sizeof(*l));
-	const char *what = NULL, *why;
-	int64_t since;
+	const struct key_entry *e = &row->entry;
+	const char *what = NULL;
+	struct key_text t;
+	bool ok;
 
+	key_text_init(&t);
 	l->retry_ms = now_ms + RETRY_MS;
-	if (!key_state_read(a, e->file, &l->state, &since, &what)) {
-		l->state = KEY_ACTIVE; /* it may be: mail must not leave */
-	} else if (l->state != KEY_ACTIVE) {
-		return l; /* nobody needs it */
-	} else if (keyd_load(a, e->file, &l->key, &what) == 0) {
-		why = type_objection(e, l->key);
-		if (why == NULL)
-			return l;
-		what = arena_printf(a, "%s: %s", e->file, why);
-		crypto_privkey_free(l->key);
-		l->key = NULL;
-	}
-	*err = arena_printf(a, "%s: %s", e->source, what);
+	if (k->source == NULL)
+		ok = key_text_read(a, e->file, &t, &what);
+	else
+		ok = keyd_fetch(k->source, k->generation,
+				(size_t)(row - k->rows), a, &t, &what);
+	l->state = t.state;
+	if (ok && t.state == KEY_ACTIVE)
+		l->key = parse(a, e, &t, &what);
+	key_text_done(&t);
+	if (what != NULL)
+		*err = arena_printf(a, "%s: %s", e->source, what);
 	return l;
 }
 
@@ -269,9 +329,9 @@ void keyring_pin(struct keyring *k, struct strbuf *errors,
 
 		if (row->entry.from_table)
 			continue;
-		l = load(a, &row->entry, 0, &err);
-		/* One that is not active stays so until the next start: by
-		 * then we may be nobody who could read it. */
+		l = load(k, a, row, 0, &err);
+		/* One that is not active stays so until all is read again:
+		 * by then we may be nobody who could read it. */
 		l->pinned = l->key != NULL || l->state != KEY_ACTIVE;
 		if (err != NULL)
 			strbuf_printf(errors, "%s\n", err);
@@ -349,7 +409,7 @@ static struct crypto_privkey *row_key(struct keyring *k, struct arena *a,
 	}
 	if (l == NULL) {
 		pthread_mutex_unlock(&k->lock);
-		l = load(a, &row->entry, now_ms, err);
+		l = load(k, a, row, now_ms, err);
 		pthread_mutex_lock(&k->lock);
 		count_load(k, l);
 		loaded_put(k, row, l);

@@ -3,9 +3,10 @@
  * name, loaded when first needed and kept in a bounded cache.
  *
  * Built by one thread (keyring_new ... keyring_ready), then shared by all:
- * keyring_choose() is thread-safe.  keyd.c opens the key files and checks
- * owner and mode; state.c keeps the life cycle of a key in a file beside it;
- * table.c reads the key table.
+ * keyring_choose() is thread-safe.  keyfile.c opens the key files and checks
+ * owner and mode, in this process or behind a key process (keyd.h); state.c
+ * keeps the life cycle of a key in a file beside it; table.c reads the key
+ * table.
  */
 #ifndef MAILSEAL_KEYS_KEYRING_H
 #define MAILSEAL_KEYS_KEYRING_H
@@ -34,6 +35,7 @@ struct key_entry {
 };
 
 struct keyring;
+struct keyd;
 
 /* `max_loaded`: keys that are kept besides the pinned ones. */
 struct keyring *keyring_new(size_t max_loaded);
@@ -51,6 +53,13 @@ bool keyring_add_table(struct keyring *k, const char *path, uint32_t lifetime,
 /* Sorts; nothing is added afterwards.  False: an entry is there twice, or a
  * domain has too many; one line each in `errors`. */
 bool keyring_ready(struct keyring *k, struct strbuf *errors);
+/*
+ * After keyring_ready(): from now on the key process opens the files; without
+ * this call we do.  It reads its rows again, which must be the same as ours.
+ * It must outlive the keyring.  False and lines in `errors` when it objects.
+ */
+bool keyring_attach(struct keyring *k, struct keyd *source,
+		    struct strbuf *errors);
 
 /*
  * Loads every entry that keyring_add() brought, for good: to be called while
@@ -96,18 +105,11 @@ struct keyring_counters {
 };
 void keyring_counters_get(struct keyring *k, struct keyring_counters *ret);
 
+/* SHA-256 over the rows, in their order: which key signs for whom. */
+void keyring_digest(const struct keyring *k, unsigned char ret[SHA256_LEN]);
+
 /* For table.c: texts that live as long as the keyring. */
 struct arena *keyring_arena(struct keyring *k);
-
-/* ---- keyd.c ---- */
-/*
- * Reads a private key file.  Refused unless a regular file owned by root or by
- * the effective user, and readable by nobody else but the group root or the
- * user's own group (0600, 0640).  0, or -errno and one line in *err (in `a`):
- * path, what is wrong, and the command that cures it.
- */
-int keyd_load(struct arena *a, const char *file, struct crypto_privkey **ret,
-	      const char **err);
 
 /* ---- state.c ---- */
 /* The life of a key.  Only active keys sign. */
@@ -130,5 +132,35 @@ bool key_state_read(struct arena *a, const char *file, enum key_state *state,
 /* Replaces the state file at once (rename).  `since`: seconds since 1970. */
 bool key_state_write(struct arena *a, const char *file, enum key_state state,
 		     int64_t since, const char **err);
+
+/* ---- keyfile.c ---- */
+#define KEY_TEXT_MAX 65536
+
+/* What stands in a key file, and the state of the key. */
+struct key_text {
+	enum key_state state;
+	size_t n; /* 0 unless the key is active */
+	char *p;  /* room for KEY_TEXT_MAX + 1 */
+};
+
+void key_text_init(struct key_text *t);
+void key_text_done(struct key_text *t); /* wipes it */
+/*
+ * Reads FILE.state, and the file when the key is active.  The file is refused
+ * unless it is a regular file owned by root or by the effective user, and
+ * readable by nobody else but the group root or the user's own group (0600,
+ * 0640).  False and one line in *err (in `a`): path, what is wrong, and the
+ * command that cures it; the state is then active.
+ */
+bool key_text_read(struct arena *a, const char *file, struct key_text *ret,
+		   const char **err);
+/* NULL and one line in *err when it is no usable key. */
+struct crypto_privkey *key_text_parse(struct arena *a, const char *file,
+				      const struct key_text *t,
+				      const char **err);
+/* Reads and parses the file, whatever the state of the key: 0, or -errno and
+ * one line in *err as above. */
+int key_file_load(struct arena *a, const char *file,
+		  struct crypto_privkey **ret, const char **err);
 
 #endif

@@ -39,7 +39,8 @@ static void add_key(struct keyring *ring, const struct config *c,
 	keyring_add(ring, &e);
 }
 
-struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors)
+struct keyring *app_keyring_new(const struct config *c, struct keyd *keyd,
+				struct strbuf *errors)
 {
 	struct keyring *ring = keyring_new((size_t)c->outbound.key_cache);
 	bool ok = true;
@@ -53,7 +54,8 @@ struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors)
 		ok = keyring_add_table(ring, c->outbound.key_table,
 				       (uint32_t)c->outbound.signature_lifetime,
 				       errors);
-	if (keyring_ready(ring, errors) && ok)
+	ok = keyring_ready(ring, errors) && ok;
+	if (ok && (keyd == NULL || keyring_attach(ring, keyd, errors)))
 		return ring;
 	keyring_free(ring);
 	return NULL;
@@ -99,12 +101,12 @@ static void check_seals(const struct app *app, struct strbuf *warnings)
 
 /* A key that only cannot be loaded stops nobody: its domain's mail follows
  * on_signing_error. */
-static bool load_keys(struct app *app, struct strbuf *errors,
+static bool load_keys(struct app *app, struct keyd *keyd, struct strbuf *errors,
 		      struct strbuf *warnings)
 {
 	struct keyring_counters n;
 
-	app->keyring = app_keyring_new(app->config, errors);
+	app->keyring = app_keyring_new(app->config, keyd, errors);
 	if (app->keyring == NULL)
 		return false;
 	keyring_pin(app->keyring, warnings, warnings);
@@ -218,7 +220,8 @@ static void fill_env(struct eval_env *e, const struct config *c)
 }
 
 struct app *app_new(const struct config *c, struct tally *tally,
-		    struct strbuf *errors, struct strbuf *warnings)
+		    struct keyd *keyd, struct strbuf *errors,
+		    struct strbuf *warnings)
 {
 	struct app *app = mem_alloc(sizeof(*app));
 
@@ -234,7 +237,7 @@ struct app *app_new(const struct config *c, struct tally *tally,
 	if (!load_rules(app, errors, warnings) || !load_suffixes(app, errors) ||
 	    !load_awareness(app, errors) ||
 	    !load_tables(app, errors, warnings) ||
-	    !load_keys(app, errors, warnings)) {
+	    !load_keys(app, keyd, errors, warnings)) {
 		app_free(app);
 		return NULL;
 	}

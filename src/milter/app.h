@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "eval/eval.h"
 #include "gate/submission.h"
+#include "keys/keyd.h"
 #include "keys/keyring.h"
 #include "milter/tables.h"
 #include "milter/tally.h"
@@ -32,16 +33,20 @@ struct app {
 };
 
 /*
- * Reads the key table and loads the keys of the configuration; needs the right
- * to read them.  NULL and one line per mistake in `errors` when the table is
- * wrong; a key that cannot be used, or is weak, is a line in `warnings`.
+ * Reads the key table and loads the keys of the configuration through `keyd`
+ * (keys/keyd.h); NULL: by itself, which needs the right to read them.  NULL and
+ * one line per mistake in `errors` when the table is wrong; a key that cannot
+ * be used, or is weak, is a line in `warnings`.
  * `tally`: NULL for commands, which have no sessions.
  */
 struct app *app_new(const struct config *c, struct tally *tally,
-		    struct strbuf *errors, struct strbuf *warnings);
+		    struct keyd *keyd, struct strbuf *errors,
+		    struct strbuf *warnings);
 /* The entries of the configuration and of its key table; NULL and one line per
- * mistake.  Nothing is loaded.  The configuration must outlive it. */
-struct keyring *app_keyring_new(const struct config *c, struct strbuf *errors);
+ * mistake.  Nothing is loaded.  The configuration must outlive it, and so must
+ * the key process; NULL: there is none. */
+struct keyring *app_keyring_new(const struct config *c, struct keyd *keyd,
+				struct strbuf *errors);
 struct dns_options app_dns_options(const struct config *c);
 /* Starts the resolver and the meter (and their threads): after privileges were
  * dropped.  `on_wait`: as in struct dns_options, or NULL.  What they

@@ -33,7 +33,7 @@ def quote(text):
 
 def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
                 listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
-                trusted=(), resolver=None, state="", extra=""):
+                trusted=(), resolver=None, state="", user="", extra=""):
     """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs;
     `resolver`: what stands in that group in place of the zone file."""
     if resolver is None:
@@ -42,7 +42,7 @@ def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
     lines = [f"socket = {quote('unix:' + socket_path)};",
              'socket_mode = "0666";',
              f"authserv_id = {quote(authserv_id)};",
-             'user = "";',
+             f"user = {quote(user)};",
              f"state_directory = {quote(state)};",
              'log = { target = "stderr"; };',
              f"resolver = {{ {resolver} }};",

@@ -77,7 +77,7 @@ static void test_mode(void **state)
 		int status;
 
 		assert_int_equal(chmod(w->file, cases[i].mode), 0);
-		status = keyd_load(w->a, w->file, &k, &err);
+		status = key_file_load(w->a, w->file, &k, &err);
 		assert_int_equal(status, cases[i].what ? -EACCES : 0);
 		if (cases[i].what != NULL)
 			assert_string_equal(
@@ -103,11 +103,11 @@ static void test_owner(void **state)
 		return;
 	}
 	assert_int_equal(chown(w->file, 65534, 0), 0);
-	assert_int_equal(keyd_load(w->a, w->file, &k, &err), -EACCES);
+	assert_int_equal(key_file_load(w->a, w->file, &k, &err), -EACCES);
 	assert_non_null(strstr(err, "owner is user 65534"));
 	assert_int_equal(chown(w->file, 0, 65534), 0);
 	assert_int_equal(chmod(w->file, 0640), 0);
-	assert_int_equal(keyd_load(w->a, w->file, &k, &err), -EACCES);
+	assert_int_equal(key_file_load(w->a, w->file, &k, &err), -EACCES);
 	assert_non_null(strstr(err, "lets a foreign group read the key"));
 	assert_int_equal(chown(w->file, 0, 0), 0);
 	assert_int_equal(chmod(w->file, 0600), 0);
@@ -121,18 +121,18 @@ static void test_no_key(void **state)
 	char *big = calloc(1, 70000);
 	const char *fifo = arena_printf(w->a, "%s/fifo", w->dir);
 
-	assert_int_equal(keyd_load(w->a, "/nonexistent/k", &k, &err), -ENOENT);
+	assert_int_equal(key_file_load(w->a, "/nonexistent/k", &k, &err), -ENOENT);
 	assert_non_null(strstr(err, "/nonexistent/k: "));
-	assert_int_equal(keyd_load(w->a, w->dir, &k, &err), -EACCES);
+	assert_int_equal(key_file_load(w->a, w->dir, &k, &err), -EACCES);
 	assert_non_null(strstr(err, "no regular file"));
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_int_equal(keyd_load(w->a, fifo, &k, &err), -EACCES);
-	assert_int_equal(keyd_load(w->a, write_file(w, "text.pem", SLICE("x")),
+	assert_int_equal(key_file_load(w->a, fifo, &k, &err), -EACCES);
+	assert_int_equal(key_file_load(w->a, write_file(w, "text.pem", SLICE("x")),
 				   &k, &err),
 			 -EINVAL);
 	assert_non_null(strstr(err, "mailseal key new"));
 	assert_int_equal(
-		keyd_load(w->a,
+		key_file_load(w->a,
 			  write_file(w, "big.pem", (struct slice){big, 70000}),
 			  &k, &err),
 		-EINVAL);

@@ -70,7 +70,8 @@ static int setup(void **state)
 	w->config = config_load(conf, &errors);
 	w->tally = tally_new();
 	if (w->config != NULL)
-		w->app = app_new(w->config, w->tally, &errors, &errors);
+		w->app = app_new(w->config, w->tally, NULL, &errors,
+				 &errors);
 	if (w->app == NULL || !app_start(w->app, NULL, &errors, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	*state = w;
