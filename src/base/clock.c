@@ -18,6 +18,14 @@ int64_t clock_unix(void)
 	return (int64_t)t.tv_sec;
 }
 
+int64_t clock_unix_ms(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 int64_t clock_mono_ms(void)
 {
 	struct timespec t = {0};

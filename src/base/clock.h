@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 int64_t clock_unix(void);    /* seconds since 1970 UTC */
+int64_t clock_unix_ms(void); /* the same in milliseconds */
 int64_t clock_mono_ms(void); /* milliseconds, never goes back */
 int64_t clock_mono_us(void); /* the same in microseconds */
 

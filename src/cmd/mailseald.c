@@ -225,7 +225,7 @@ static void log_lines(struct slice text, enum log_level level)
 	while (text.n > 0) {
 		struct slice line = slice_cut(&text, '\n');
 
-		log_at(level, "%.*s", (int)line.n, line.p);
+		log_at(level, LOG_EVENT_NOTE, "%.*s", (int)line.n, line.p);
 	}
 }
 
@@ -354,6 +354,16 @@ static void raise_descriptors(void)
 			 strerror(errno));
 }
 
+static void open_log(const struct config *c)
+{
+	const struct log_options o = {
+		.target = (enum log_target)c->log.target,
+		.level = (enum log_level)c->log.level,
+	};
+
+	log_open("mailseald", &o);
+}
+
 /* From here on messages go to the log. */
 static int run(struct app *app, struct keyd *keyd, const sigset_t *signals,
 	       int fd, struct slice warnings)
@@ -362,8 +372,7 @@ static int run(struct app *app, struct keyd *keyd, const sigset_t *signals,
 	struct strbuf errors, late;
 	int status = EX_CONFIG;
 
-	log_open("mailseald", (enum log_target)c->log.target,
-		 (enum log_level)c->log.level);
+	open_log(c);
 	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
 		log_lines(warnings, LOG_LEVEL_WARN);
 	strbuf_init(&errors, c->arena, ERRORS_MAX);

@@ -12,7 +12,8 @@
 #define AT(member) offsetof(struct config, member)
 
 static const char *const on_error_words[] = {"accept", "tempfail", NULL};
-static const char *const target_words[] = {"stderr", "syslog", NULL};
+static const char *const target_words[] = {"stderr", "syslog", "journald",
+					   NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error",
 					  NULL};
 
@@ -61,7 +62,7 @@ const struct config_option config_options[] = {
 	 "key of draws and digests, the same on every host"},
 
 	{"log.target", OPTION_WORD, AT(log.target), "\"syslog\"", 0, 0,
-	 target_words, "stderr, or syslog with facility mail"},
+	 target_words, "stderr, syslog with facility mail, or journald"},
 	{"log.level", OPTION_WORD, AT(log.level), "\"info\"", 0, 0,
 	 level_words, "the least that is logged: debug, info, warn or error"},
 

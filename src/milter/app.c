@@ -249,10 +249,12 @@ static void tell_outage(void *arg, bool outage)
 {
 	(void)arg;
 	if (outage)
-		log_warn("no DNS server answers; until one does, what is not "
-			 "in the cache is a temporary error");
+		log_limited(LOG_LEVEL_WARN, LOG_EVENT_DNS,
+			    "no DNS server answers; until one does, what is "
+			    "not in the cache is a temporary error");
 	else
-		log_info("a DNS server answers again");
+		log_limited(LOG_LEVEL_INFO, LOG_EVENT_DNS,
+			    "a DNS server answers again");
 }
 
 struct dns_options app_dns_options(const struct config *c)

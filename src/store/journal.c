@@ -373,7 +373,8 @@ static void tell(struct journal *j, enum journal_status status)
 		/* not before something is in it: all else may work while that
 		 * does not */
 		if (j->wrote && !atomic_exchange(&j->working, true))
-			log_info("journal: %s works again", j->db.path);
+			log_limited(LOG_LEVEL_INFO, LOG_EVENT_STORE,
+				    "journal: %s works again", j->db.path);
 		return;
 	}
 	j->failures++;
@@ -381,7 +382,8 @@ static void tell(struct journal *j, enum journal_status status)
 	    (status == JOURNAL_BUSY && j->failures < BUSY_MAX))
 		return;
 	atomic_store(&j->working, false);
-	log_warn(TROUBLE, j->db.path, j->db.error);
+	log_limited(LOG_LEVEL_WARN, LOG_EVENT_STORE, TROUBLE, j->db.path,
+		    j->db.error);
 }
 
 /* The first round: journal_new() tells. */

@@ -408,15 +408,17 @@ static void tell(struct meter *m, enum store_status r)
 	if (r == STORE_OK) {
 		m->failures = 0;
 		if (!atomic_exchange(&m->working, true))
-			log_info("limits: %s works again",
-				 store_path(m->store));
+			log_limited(LOG_LEVEL_INFO, LOG_EVENT_STORE,
+				    "limits: %s works again",
+				    store_path(m->store));
 		return;
 	}
 	m->failures++;
 	if (!meter_is_working(m) || (r == STORE_BUSY && m->failures < BUSY_MAX))
 		return;
 	atomic_store(&m->working, false);
-	log_warn(TROUBLE, store_path(m->store), store_error(m->store));
+	log_limited(LOG_LEVEL_WARN, LOG_EVENT_STORE, TROUBLE,
+		    store_path(m->store), store_error(m->store));
 }
 
 /* The first round: meter_new() tells. */

@@ -252,8 +252,9 @@ static void log_capture(char *buf, size_t size, enum log_level level,
 	assert_int_equal(pipe(fds), 0);
 	assert_true(saved >= 0);
 	dup2(fds[1], STDERR_FILENO);
-	log_open("mailseald", LOG_TARGET_STDERR, LOG_LEVEL_INFO);
-	log_at(level, "%s", text);
+	log_open("mailseald",
+		 &(struct log_options){.level = LOG_LEVEL_INFO});
+	log_at(level, LOG_EVENT_NOTE, "%s", text);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	close(fds[1]);
