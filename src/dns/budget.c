@@ -119,8 +119,20 @@ void dns_counters_get(struct dns *d, struct dns_counters *ret)
 	ret->refused = atomic_load(&d->refused);
 	for (i = 0; i < 4; i++)
 		ret->by_status[i] = atomic_load(&d->by_status[i]);
+	if (d->cache != NULL) {
+		ret->cache_answers = dns_cache_answers(d->cache);
+		ret->cache_bytes = dns_cache_bytes(d->cache);
+	}
 	if (d->backend->state != NULL)
 		d->backend->state(d->self, ret);
+}
+
+bool dns_beats(const struct dns *d, uint64_t *ret)
+{
+	if (d->backend->beats == NULL)
+		return false;
+	*ret = d->backend->beats(d->self);
+	return true;
 }
 
 /* ---- one message ---- */

@@ -38,7 +38,7 @@ struct shard {
 	pthread_mutex_t lock;
 	struct entry **chains;
 	struct entry *newest, *oldest;
-	size_t bytes;
+	size_t bytes, answers;
 };
 
 struct dns_cache {
@@ -105,6 +105,7 @@ static void entry_drop(struct dns_cache *c, struct shard *s, struct entry *e)
 	*at = e->chain;
 	list_unlink(s, e);
 	s->bytes -= e->bytes;
+	s->answers--;
 	dns_answer_unref(e->answer);
 	free(e);
 }
@@ -200,6 +201,7 @@ void dns_cache_put(struct dns_cache *c, const struct dns_question *q,
 	*chain_of(c, s, hash) = e;
 	list_push(s, e);
 	s->bytes += e->bytes;
+	s->answers++;
 	/* One that is larger than the shard goes out again at once. */
 	while (s->bytes > c->shard_max)
 		entry_drop(c, s, s->oldest);
@@ -214,6 +216,19 @@ size_t dns_cache_bytes(struct dns_cache *c)
 	for (i = 0; i < SHARDS; i++) {
 		pthread_mutex_lock(&c->shards[i].lock);
 		sum += c->shards[i].bytes;
+		pthread_mutex_unlock(&c->shards[i].lock);
+	}
+	return sum;
+}
+
+size_t dns_cache_answers(struct dns_cache *c)
+{
+	size_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < SHARDS; i++) {
+		pthread_mutex_lock(&c->shards[i].lock);
+		sum += c->shards[i].answers;
 		pthread_mutex_unlock(&c->shards[i].lock);
 	}
 	return sum;

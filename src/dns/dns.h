@@ -109,8 +109,12 @@ struct dns_counters {
 			   * too many waiting, too many in flight */
 	uint64_t outages; /* times that the servers were found silent */
 	bool outage;	  /* now */
+	uint64_t cache_answers, cache_bytes; /* held now */
 };
 void dns_counters_get(struct dns *d, struct dns_counters *ret);
+/* How often the resolver's thread came round, once a second when all is well:
+ * as long as this grows, it answers.  False: there is no such thread. */
+bool dns_beats(const struct dns *d, uint64_t *ret);
 
 /* ---- one message's questions ---- */
 struct dns_budget;

@@ -97,6 +97,7 @@ const struct dns_answer *dns_cache_get(struct dns_cache *c,
 void dns_cache_put(struct dns_cache *c, const struct dns_question *q,
 		   const struct dns_answer *a, int64_t now_ms);
 size_t dns_cache_bytes(struct dns_cache *c);
+size_t dns_cache_answers(struct dns_cache *c);
 
 /* ---- the resolver and its two implementations ---- */
 struct dns_backend {
@@ -111,6 +112,8 @@ struct dns_backend {
 	void (*stop)(void *self);
 	/* Fills in `outages` and `outage`; NULL: there are none. */
 	void (*state)(void *self, struct dns_counters *ret);
+	/* As dns_beats(); NULL: there is no thread. */
+	uint64_t (*beats)(void *self);
 	void (*free)(void *self);
 };
 

@@ -29,6 +29,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -62,12 +63,13 @@ struct unbound {
 	void *on_outage_arg;
 
 	struct event_base *base;
-	struct event *wake_event, *probe_event;
+	struct event *wake_event, *probe_event, *beat_event;
 	struct dns_setup *setup;
 	struct ub_ctx *ctx;
 	const void *asking; /* what is handed to libunbound right now */
 	bool deleting;	    /* a context */
 	bool told;	    /* the state that on_outage() knows */
+	atomic_uint_fast64_t beats;
 
 	pthread_mutex_t lock;
 	bool stopping;
@@ -315,10 +317,21 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
 		watch(u);
 }
 
+static void on_beat(evutil_socket_t fd, short what, void *data)
+{
+	struct unbound *u = data;
+
+	(void)fd;
+	(void)what;
+	atomic_fetch_add(&u->beats, 1);
+}
+
 static void context_done(struct unbound *u)
 {
 	if (u->ctx != NULL)
 		context_delete(u);
+	if (u->beat_event != NULL)
+		event_free(u->beat_event);
 	if (u->probe_event != NULL)
 		event_free(u->probe_event);
 	if (u->wake_event != NULL)
@@ -462,10 +475,16 @@ static void unbound_state(void *self, struct dns_counters *ret)
 	pthread_mutex_unlock(&u->lock);
 }
 
+static uint64_t unbound_beats(void *self)
+{
+	return atomic_load(&((struct unbound *)self)->beats);
+}
+
 static const struct dns_backend unbound_backend = {
 	.ask = unbound_ask,
 	.prefetch = unbound_prefetch,
 	.state = unbound_state,
+	.beats = unbound_beats,
 	.stop = unbound_stop,
 	.free = unbound_free,
 };
@@ -473,6 +492,8 @@ static const struct dns_backend unbound_backend = {
 static bool events_init(struct arena *a, struct unbound *u,
 			const struct dns_options *o, const char **err)
 {
+	static const struct timeval second = {1, 0};
+
 	*err = "cannot make the resolver's events";
 	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	u->base = event_base_new();
@@ -481,8 +502,10 @@ static bool events_init(struct arena *a, struct unbound *u,
 	u->wake_event = event_new(u->base, u->wake_fd, EV_READ | EV_PERSIST,
 				  on_wake, u);
 	u->probe_event = evtimer_new(u->base, on_time, u);
+	u->beat_event = event_new(u->base, -1, EV_PERSIST, on_beat, u);
 	if (u->wake_event == NULL || u->probe_event == NULL ||
-	    event_add(u->wake_event, NULL) != 0)
+	    u->beat_event == NULL || event_add(u->wake_event, NULL) != 0 ||
+	    event_add(u->beat_event, &second) != 0)
 		return false;
 	u->setup = dns_setup_new(a, o, err);
 	if (u->setup != NULL)

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -18,6 +19,13 @@ static void on_outage(void *arg, bool outage)
 	struct told *t = arg;
 
 	atomic_fetch_add(outage ? &t->begun : &t->ended, 1);
+}
+
+/* The resolver's own thread waits here. */
+static void get_stuck(void *arg, bool outage)
+{
+	if (outage)
+		sem_wait(arg);
 }
 
 static const struct dns_answer *ask_a(struct dns_budget *b, const char *name)
@@ -313,11 +321,60 @@ static void test_max_in_flight(void **state)
 	arena_free(a);
 }
 
+/* Does the count grow within two seconds and a half? */
+static bool beats(struct dns *d)
+{
+	uint64_t before, now = 0;
+
+	assert_true(dns_beats(d, &before));
+	for (unsigned i = 0; i < 250; i++) {
+		assert_true(dns_beats(d, &now));
+		if (now != before)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* The thread counts under load and while nothing answers, and does not when
+ * something holds it up. */
+static void test_beats(void **state)
+{
+	struct arena *a = arena_new();
+	sem_t held;
+	struct dns *d = open_with(
+		a, (struct dns_options){.query_timeout_ms = 300,
+					.outage_after = 4,
+					.probe_ms = 100,
+					.on_outage = get_stuck,
+					.on_outage_arg = &held});
+	struct dns_budget *b = dns_budget_new(d, 5000, 500);
+
+	(void)state;
+	sem_init(&held, 0, 0);
+	for (unsigned i = 0; i < 200; i++)
+		dns_prefetch(b, arena_printf(a, "b%u.test", i), DNS_A);
+	assert_true(beats(d));
+	fall_silent(d, b);
+	assert_false(beats(d));
+	sem_post(&held);
+	assert_true(beats(d));
+	atomic_store(&server.mute, false);
+	dns_budget_free(b);
+	dns_free(d);
+	sem_destroy(&held);
+	d = dns_new_zone_text(a, SLICE(""), NULL);
+	assert_false(dns_beats(d, &(uint64_t){0}));
+	dns_free(d);
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outage),
 		cmocka_unit_test(test_no_outage),
+		cmocka_unit_test(test_beats),
 		cmocka_unit_test(test_dead_names),
 		cmocka_unit_test(test_max_waiting),
 		cmocka_unit_test(test_max_in_flight),

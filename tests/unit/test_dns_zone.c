@@ -581,6 +581,9 @@ static void test_cache_bound(void **state)
 		found += cache_has(c, i, 1);
 	assert_int_equal(found, 0);
 	assert_true(dns_cache_bytes(c) > 32 << 10);
+	for (i = found = 0; i < 5000; i++)
+		found += cache_has(c, i, 1);
+	assert_int_equal(dns_cache_answers(c), found);
 	dns_cache_free(c);
 
 	c = dns_cache_new(0);
