@@ -234,12 +234,14 @@ bool keyd_fetch(struct keyd *d, uint32_t generation, size_t row,
 	struct keyd_answer answer = {0};
 
 	ret->n = 0;
+	ret->since = 0;
 	ret->state = KEY_ACTIVE; /* it may be: mail must not leave unsigned */
 	if (!ask(d, q, &answer, ret->p)) {
 		*err = LOST;
 		return false;
 	}
 	ret->state = (enum key_state)answer.state;
+	ret->since = answer.since;
 	if (!answer.ok) {
 		*err = arena_printf(a, "%.*s", (int)answer.length, ret->p);
 		return false;

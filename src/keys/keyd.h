@@ -72,6 +72,7 @@ struct keyd_answer {
 	uint32_t generation;
 	uint32_t state;	 /* enum key_state */
 	uint32_t length; /* of the text that follows: key, or what is wrong */
+	int64_t since;	 /* of struct key_text */
 	unsigned char digest[SHA256_LEN];
 };
 

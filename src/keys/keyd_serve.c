@@ -127,6 +127,7 @@ static void fetch(struct server *s, const struct keyd_request *q,
 
 		ret->ok = key_text_read(a, e->file, &s->text, &err);
 		ret->state = s->text.state;
+		ret->since = s->text.since;
 	}
 	if (ret->ok)
 		ret->length = (uint32_t)s->text.n;

@@ -135,6 +135,8 @@ static int read_file(struct arena *a, const char *file, struct key_text *ret,
 		status = check_mode(a, file, &st, err);
 	if (status == 0)
 		status = read_text(a, file, fd, ret, err);
+	if (status == 0 && ret->since == 0)
+		ret->since = st.st_mtime;
 	close(fd);
 	return status;
 }
@@ -155,10 +157,8 @@ void key_text_done(struct key_text *t)
 bool key_text_read(struct arena *a, const char *file, struct key_text *ret,
 		   const char **err)
 {
-	int64_t since;
-
 	ret->n = 0;
-	if (!key_state_read(a, file, &ret->state, &since, err)) {
+	if (!key_state_read(a, file, &ret->state, &ret->since, err)) {
 		ret->state = KEY_ACTIVE; /* it may be: mail must not leave */
 		return false;
 	}

@@ -26,6 +26,8 @@ struct loaded {
 	struct row *row;
 	struct crypto_privkey *key; /* NULL: failed */
 	enum key_state state;
+	int64_t since;
+	char *error; /* why there is no key, or NULL */
 	int64_t retry_ms;
 	bool pinned;
 };
@@ -101,6 +103,7 @@ static void loaded_drop(struct keyring *k, struct loaded *l)
 		k->counters.loaded--;
 	l->row->loaded = NULL;
 	crypto_privkey_free(l->key);
+	free(l->error);
 	free(l);
 }
 
@@ -302,11 +305,14 @@ static struct loaded *load(struct keyring *k, struct arena *a,
 		ok = keyd_fetch(k->source, k->generation,
 				(size_t)(row - k->rows), a, &t, &what);
 	l->state = t.state;
+	l->since = t.since;
 	if (ok && t.state == KEY_ACTIVE)
 		l->key = parse(a, e, &t, &what);
 	key_text_done(&t);
 	if (what != NULL)
 		*err = arena_printf(a, "%s: %s", e->source, what);
+	if (what != NULL)
+		l->error = mem_strdup(what);
 	return l;
 }
 
@@ -474,5 +480,23 @@ void keyring_counters_get(struct keyring *k, struct keyring_counters *ret)
 {
 	pthread_mutex_lock(&k->lock);
 	*ret = k->counters;
+	pthread_mutex_unlock(&k->lock);
+}
+
+void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
+			  struct keyring_standing *ret)
+{
+	const struct loaded *l;
+
+	pthread_mutex_lock(&k->lock);
+	l = k->rows[i].loaded;
+	*ret = (struct keyring_standing){.known = l != NULL};
+	if (l != NULL) {
+		ret->usable = l->key != NULL || l->error == NULL;
+		ret->state = l->state;
+		ret->since = l->since;
+		if (l->error != NULL)
+			ret->error = arena_strdup(a, l->error);
+	}
 	pthread_mutex_unlock(&k->lock);
 }

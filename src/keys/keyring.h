@@ -16,6 +16,15 @@
 
 #define KEYS_PER_DOMAIN 16
 
+/* The life of a key.  Only active keys sign. */
+enum key_state {
+	KEY_NEW,       /* made; its record is not published */
+	KEY_PUBLISHED, /* its record was given to the administrator */
+	KEY_ACTIVE,
+	KEY_RETIRING, /* signs no more; its record must stay for a while */
+	KEY_REVOKED,
+};
+
 /* One signature that a domain's mail gets.  All text is borrowed. */
 struct key_entry {
 	/* of the author, canonical; "*.example.com": every domain below */
@@ -105,6 +114,17 @@ struct keyring_counters {
 };
 void keyring_counters_get(struct keyring *k, struct keyring_counters *ret);
 
+/* How it stands with one entry. */
+struct keyring_standing {
+	bool known; /* it was loaded, or that was tried */
+	bool usable; /* it signs, or is not meant to */
+	enum key_state state;
+	int64_t since; /* as in struct key_text */
+	const char *error; /* in `a`; NULL unless it cannot be used */
+};
+void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
+			  struct keyring_standing *ret);
+
 /* SHA-256 over the rows, in their order: which key signs for whom. */
 void keyring_digest(const struct keyring *k, unsigned char ret[SHA256_LEN]);
 
@@ -112,15 +132,6 @@ void keyring_digest(const struct keyring *k, unsigned char ret[SHA256_LEN]);
 struct arena *keyring_arena(struct keyring *k);
 
 /* ---- state.c ---- */
-/* The life of a key.  Only active keys sign. */
-enum key_state {
-	KEY_NEW,       /* made; its record is not published */
-	KEY_PUBLISHED, /* its record was given to the administrator */
-	KEY_ACTIVE,
-	KEY_RETIRING, /* signs no more; its record must stay for a while */
-	KEY_REVOKED,
-};
-
 const char *key_state_name(enum key_state s);
 /*
  * From "FILE.state": one line, "STATE since 2026-11-24T08:00:00Z".  Without
@@ -139,6 +150,8 @@ bool key_state_write(struct arena *a, const char *file, enum key_state state,
 /* What stands in a key file, and the state of the key. */
 struct key_text {
 	enum key_state state;
+	int64_t since; /* seconds since 1970: of the state, else of the file;
+			* 0: not known */
 	size_t n; /* 0 unless the key is active */
 	char *p;  /* room for KEY_TEXT_MAX + 1 */
 };

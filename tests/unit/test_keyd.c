@@ -147,6 +147,7 @@ static void test_rows(void **state)
 static void test_state(void **state)
 {
 	struct world *w = *state;
+	struct keyring_standing s;
 	struct strbuf errors;
 	struct keyring *k;
 
@@ -155,6 +156,9 @@ static void test_state(void **state)
 	k = attach(w, &errors);
 	assert_string_equal(sign_for(w, k, "a.test"),
 			    "no key of the author domain is active");
+	keyring_standing_get(k, 0, w->a, &s);
+	assert_int_equal(s.state, KEY_NEW);
+	assert_int_equal(s.since, 1795507200);
 	keyring_free(k);
 	write_file(w, "a.pem.state", SLICE("nonsense\n"));
 	k = attach(w, &errors);

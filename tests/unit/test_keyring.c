@@ -391,6 +391,23 @@ static void test_table_file(void **state)
 }
 
 /* Pinned while we are root, and of the type that is asked for. */
+/* The first entry is usable, and as old as its file; the second is not. */
+static void check_standing(struct world *w, struct keyring *k)
+{
+	struct keyring_standing s;
+	struct stat st;
+
+	assert_int_equal(stat(w->file, &st), 0);
+	keyring_standing_get(k, 0, w->a, &s);
+	assert_true(s.known && s.usable);
+	assert_int_equal(s.state, KEY_ACTIVE);
+	assert_int_equal(s.since, st.st_mtime);
+	assert_null(s.error);
+	keyring_standing_get(k, 1, w->a, &s);
+	assert_true(s.known && !s.usable);
+	assert_non_null(strstr(s.error, "is no RSA key"));
+}
+
 static void test_pin(void **state)
 {
 	struct world *w = *state;
@@ -416,6 +433,7 @@ static void test_pin(void **state)
 	assert_non_null(strstr(strbuf_cstr(&errors), "conf:8: "));
 	assert_non_null(strstr(strbuf_cstr(&errors), "is no RSA key"));
 	assert_null(strstr(strbuf_cstr(&errors), "conf:7"));
+	check_standing(w, k);
 	assert_int_equal(rename(w->file, arena_printf(w->a, "%s.x", w->file)),
 			 0);
 	keyring_choose(k, w->a, "a.example", 0, &c);
@@ -439,6 +457,7 @@ static void test_pinned_state(void **state)
 			      .file = w->file,
 			      .source = "conf:7",
 			      .any_type = true};
+	struct keyring_standing s;
 	struct strbuf errors;
 	struct key_choice c;
 	const char *err;
@@ -447,8 +466,14 @@ static void test_pinned_state(void **state)
 	keyring_add(k, &e);
 	strbuf_init(&errors, w->a, 65536);
 	assert_true(keyring_ready(k, &errors));
+	keyring_standing_get(k, 0, w->a, &s);
+	assert_false(s.known);
 	keyring_pin(k, &errors, &errors);
 	assert_int_equal(errors.n, 0);
+	keyring_standing_get(k, 0, w->a, &s);
+	assert_true(s.known && s.usable);
+	assert_int_equal(s.state, KEY_NEW);
+	assert_int_equal(s.since, 1);
 	assert_true(key_state_write(w->a, w->file, KEY_ACTIVE, 2, &err));
 	keyring_choose(k, w->a, "a.example", 3600000, &c);
 	assert_int_equal(c.n, 0);
