@@ -16,6 +16,7 @@ int cmd_dmarc(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
 
 /* All of standard input, at most `max` bytes; false and a message on stderr
  * when there is more or it cannot be read. */

@@ -1,16 +1,19 @@
 /* mailseal check-config: what mailseald would say of a configuration. */
 #include "cmd/cmd.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "cmd/mta.h"
 #include "config/config.h"
 #include "milter/app.h"
 
 #define OUTPUT_MAX (1024 * 1024)
 
-static int check(struct arena *a, const char *file)
+static int check(struct arena *a, const char *file,
+		 const struct mta_choice *mta)
 {
 	struct strbuf errors, warnings;
 	struct config *c;
@@ -23,6 +26,8 @@ static int check(struct arena *a, const char *file)
 	if (c != NULL)
 		app = app_new(c, NULL, NULL, &errors, &warnings);
 	ok = app != NULL && app->unusable_keys == 0;
+	if (c != NULL)
+		mta_look(a, c, mta, &warnings);
 	fputs(strbuf_cstr(&errors), stderr);
 	fputs(strbuf_cstr(&warnings), stderr);
 	if (ok)
@@ -34,22 +39,60 @@ static int check(struct arena *a, const char *file)
 	return ok ? 0 : EX_CONFIG;
 }
 
+enum what {
+	WHAT_FILE,
+	WHAT_DEFAULTS,
+	WHAT_TABLE,
+};
+
+/* False: the arguments are wrong. */
+static bool read_arguments(int argc, char **argv, enum what *what,
+			   struct mta_choice *mta)
+{
+	static const struct option options[] = {
+		{"defaults", no_argument, NULL, 'D'},
+		{"table", no_argument, NULL, 'T'},
+		{"mta", required_argument, NULL, 'm'},
+		{"config-dir", required_argument, NULL, 'd'},
+		{0}};
+	int c;
+
+	*what = WHAT_FILE;
+	*mta = (struct mta_choice){MTA_ANY, NULL};
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if (c == 'D')
+			*what = WHAT_DEFAULTS;
+		else if (c == 'T')
+			*what = WHAT_TABLE;
+		else if (c == 'd')
+			mta->directory = optarg;
+		else if (c == 'm' && (strcmp(optarg, "none") == 0 ||
+				      mta_kind_of(optarg) != MTA_NONE))
+			mta->kind = mta_kind_of(optarg);
+		else
+			return false;
+	return argc - optind == (*what == WHAT_FILE ? 1 : 0);
+}
+
 int cmd_check_config(int argc, char **argv)
 {
-	struct arena *a;
+	struct mta_choice mta;
 	struct strbuf out;
+	struct arena *a;
+	enum what what;
 	int status = 0;
 
-	if (argc != 2)
-		return cmd_usage("check-config", "one argument is needed");
+	if (!read_arguments(argc, argv, &what, &mta))
+		return cmd_usage("check-config", "a file is needed, or "
+						 "--defaults or --table");
 	a = arena_new();
 	strbuf_init(&out, a, OUTPUT_MAX);
-	if (strcmp(argv[1], "--defaults") == 0)
+	if (what == WHAT_DEFAULTS)
 		config_print_defaults(&out);
-	else if (strcmp(argv[1], "--table") == 0)
+	else if (what == WHAT_TABLE)
 		config_print_table(&out);
 	else
-		status = check(a, argv[1]);
+		status = check(a, argv[optind], &mta);
 	fputs(strbuf_cstr(&out), stdout);
 	arena_free(a);
 	return status;

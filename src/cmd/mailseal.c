@@ -38,7 +38,11 @@ static const struct {
 	{"key", cmd_key, "activate [-c F] --domain D --selector S"},
 	{"key", cmd_key,
 	 "retire [-c F] --domain D --selector S [--revoked [--force]]"},
-	{"check-config", cmd_check_config, "FILE | --defaults | --table"},
+	{"check-config", cmd_check_config,
+	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] | --defaults | "
+	 "--table"},
+	{"setup", cmd_setup,
+	 "postfix|sendmail [-c F] [--config-dir DIR] [--apply]"},
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(*commands))
