@@ -81,7 +81,8 @@ static bool check(const struct postfix *p, const char **err)
 	mta_run(p->arena, p->option != NULL ? of : own, SECONDS, &r);
 	if (r.problem == NULL && r.status == 0)
 		return true;
-	*err = mta_complaint(p->arena, &r);
+	*err = arena_printf(p->arena, "postfix check: %s",
+			    mta_complaint(p->arena, &r));
 	return false;
 }
 

@@ -220,7 +220,9 @@ const char *mta_complaint(struct arena *a, const struct mta_result *r)
 		return r->problem;
 	strbuf_init(&b, a, 4096);
 	strbuf_add_escaped(&b, slice_cut(&rest, '\n'), 1000);
-	return b.n > 0 ? strbuf_cstr(&b) : "no reason was given";
+	return b.n > 0 ? strbuf_cstr(&b)
+		       : arena_printf(a, "exit status %d; its log says why",
+				      r->status);
 }
 
 const char *mta_quoted(struct arena *a, const char *text)

@@ -64,7 +64,9 @@ class Delivered:
 
 
 class Sink(socketserver.ThreadingTCPServer):
-    """An SMTP server that takes everything."""
+    """An SMTP server that takes everything, but for recipients with "refuse"
+    in their address.  `keywords`: of EHLO."""
+    keywords = ("8BITMIME",)
     allow_reuse_address = True
     daemon_threads = True
 
@@ -90,6 +92,15 @@ class Sink(socketserver.ThreadingTCPServer):
                 self.arrived.wait(left)
 
 
+    def wait_rcpts(self, part, n, seconds=30):
+        """Until messages with these bytes went to `n` recipients."""
+        part = part.encode()
+        with self.arrived:
+            self.arrived.wait_for(
+                lambda: sum(len(m.rcpts) for m in self.messages
+                            if part in m.data) >= n, seconds)
+
+
 class SinkHandler(socketserver.StreamRequestHandler):
     def say(self, text):
         self.wfile.write(text.encode() + b"\r\n")
@@ -97,6 +108,7 @@ class SinkHandler(socketserver.StreamRequestHandler):
     def handle(self):
         sender, rcpts = "", []
         self.say("220 sink")
+        ehlo = "\r\n".join(f"250-{k}" for k in ("sink", *self.server.keywords))
         while True:
             line = self.rfile.readline(65536).decode("latin-1").strip()
             verb = line[:4].upper()
@@ -108,7 +120,10 @@ class SinkHandler(socketserver.StreamRequestHandler):
             elif verb == "RCPT":
                 rcpts.append(line[8:].split(" ")[0])
             if verb == "EHLO":
-                self.say("250-sink\r\n250 8BITMIME")
+                self.say(ehlo + "\r\n250 HELP")
+            elif verb == "RCPT" and "refuse" in rcpts[-1]:
+                rcpts.pop()
+                self.say("550 5.1.1 no such user")
             elif verb == "DATA":
                 self.say("354 go on")
                 self.take(sender, rcpts)
@@ -378,21 +393,26 @@ class Postfix(Mta):
                 "smtpd_tls_CAfile": self.authority.pem + ".crt",
                 "smtpd_tls_ask_ccert": "yes"}
 
+    def configuration(self):
+        return "".join(
+            f"{k} = {v}\n" for k, v in
+            {**self.parameters(), **self.tls(), **self.more}.items()
+            if v is not None)
+
+    def master(self):
+        return f"{self.port} inet n - n - - smtpd\n" \
+               "  -o local_header_rewrite_clients=\n" \
+               f"{self.submission_port} inet n - n - - smtpd\n" \
+               "  -o milter_macro_daemon_name=submission\n" + SERVICES
+
     def start(self):
         for name in ("spool", "data"):
-            os.mkdir(os.path.join(self.dir, name))
+            os.makedirs(os.path.join(self.dir, name), exist_ok=True)
         shutil.chown(os.path.join(self.dir, "data"), "postfix")
         # Debian's build looks for smtpd.conf below the configuration
         self.has_auth = self.make_sasl("etc/sasl/smtpd.conf", "postfix")
-        self.write("etc/main.cf", "".join(
-            f"{k} = {v}\n" for k, v in
-            {**self.parameters(), **self.tls(), **self.more}.items()
-            if v is not None))
-        self.write("etc/master.cf",
-                   f"{self.port} inet n - n - - smtpd\n"
-                   "  -o local_header_rewrite_clients=\n"
-                   f"{self.submission_port} inet n - n - - smtpd\n"
-                   "  -o milter_macro_daemon_name=submission\n" + SERVICES)
+        self.write("etc/main.cf", self.configuration())
+        self.write("etc/master.cf", self.master())
         p = subprocess.run(["postfix", "-c", self.etc, "start"], check=False,
                            stdin=subprocess.DEVNULL, capture_output=True)
         if p.returncode != 0:
@@ -489,6 +509,14 @@ class Sendmail(Mta):
             "confAUTH_MECHANISMS": self.MECHANISMS}.items()) + \
             f"TRUST_AUTH_MECH(`{self.MECHANISMS}')dnl\n"
 
+    def hook(self):
+        """The lines that make it use the milter."""
+        socket_path = self.milter.partition(":")[2]
+        return f"DAEMON_OPTIONS(`Name=submission, Addr=127.0.0.1, " \
+               f"Port={self.submission_port}')dnl\n" \
+               f"INPUT_MAIL_FILTER(`mailseal', `S=local:{socket_path}, " \
+               "F=T, T=C:30s;S:30s;R:30s;E:60s')dnl\n"
+
     def macros(self):
         out = "divert(0)dnl\n" + define("confDOMAIN_NAME", "mx.mta.test")
         out += define("MAIL_SETTINGS_DIR", self.dir + "/")
@@ -512,34 +540,40 @@ class Sendmail(Mta):
                         "accept_unresolvable_domains",
                         "accept_unqualified_senders"):
             out += f"FEATURE(`{feature}')dnl\n"
-        for name, port in (("smtpd", self.port),
-                           ("submission", self.submission_port)):
-            out += f"DAEMON_OPTIONS(`Name={name}, Addr=127.0.0.1, " \
-                   f"Port={port}')dnl\n"
-        socket_path = self.milter.partition(":")[2]
-        out += f"INPUT_MAIL_FILTER(`mailseal', `S=local:{socket_path}, " \
-               "F=T, T=C:10s;S:10s;R:10s;E:60s')dnl\n"
+        out += f"DAEMON_OPTIONS(`Name=smtpd, Addr=127.0.0.1, " \
+               f"Port={self.port}')dnl\n"
+        out += self.hook()
         if self.local_domain is not None:
             out += f"LOCAL_DOMAIN(`{self.local_domain}')dnl\n" \
                    "MAILER(`local')dnl\n"
         return out + "MAILER(`smtp')dnl\nLOCAL_CONFIG\n" \
             f"ESASL_CONF_PATH={self.dir}/sasl\n"
 
-    def start(self):
+    def make_cf(self, mc):
+        cf = os.path.join(self.tree, "usr/share/sendmail/cf/")
+        return subprocess.run(
+            ["m4", f"-D_CF_DIR_={cf}", cf + "m4/cf.m4", mc],
+            check=True, capture_output=True).stdout.decode()
+
+    def prepare(self):
+        """Its files; run() starts it."""
         os.mkdir(os.path.join(self.dir, "spool"), 0o700)
         self.write("switch", "hosts files dns\n")
         self.write("aliases", self.aliases)
         self.has_auth = self.authority is not None and \
             self.make_sasl("sasl/Sendmail.conf", "root", self.MECHANISMS)
         mc = self.write("sendmail.mc", self.macros())
-        cf = os.path.join(self.tree, "usr/share/sendmail/cf/")
-        p = subprocess.run(["m4", f"-D_CF_DIR_={cf}", cf + "m4/cf.m4", mc],
-                           check=True, capture_output=True)
-        self.write("sendmail.cf", p.stdout.decode())
+        self.write("sendmail.cf", self.make_cf(mc))
         if self.aliases:
             subprocess.run([os.path.join(self.tree, BINARY), "-C",
                             os.path.join(self.dir, "sendmail.cf"), "-bi"],
                            check=True, capture_output=True)
+
+    def start(self):
+        self.prepare()
+        self.run()
+
+    def run(self):
         # a host name without a dot costs a minute's sleep
         with open(os.path.join(self.dir, "out"), "wb") as out:
             self.process = subprocess.Popen(  # pylint: disable=R1732
