@@ -15,6 +15,7 @@ int cmd_spf(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
 int cmd_key(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 

@@ -43,6 +43,8 @@ static const struct {
 	 "--table"},
 	{"setup", cmd_setup,
 	 "postfix|sendmail [-c F] [--config-dir DIR] [--apply]"},
+	{"import", cmd_import,
+	 "opendkim.conf [opendmarc.conf] [-o FILE [--force]]"},
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(*commands))
