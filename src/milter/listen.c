@@ -24,31 +24,31 @@
 
 #define BACKLOG 1024
 
-static const char *unix_grant(const char *path, const char *mode,
-			      const char *group)
+/* Root in a folder that belongs to `user`: what stands at the path may not be
+ * our socket any more.  So no symlink is followed, and the mode is that of the
+ * bind. */
+static const char *unix_grant(const char *path, const char *group)
 {
 	struct group *g;
 
-	if (group[0] != '\0') {
-		g = getgrnam(group);
-		if (g == NULL)
-			return "socket_group is no group of this host";
-		if (chown(path, (uid_t)-1, g->gr_gid) != 0)
-			return "cannot be given to socket_group";
-	}
-	if (chmod(path, (mode_t)strtoul(mode, NULL, 8)) != 0)
-		return "cannot be given socket_mode";
+	if (group[0] == '\0')
+		return NULL;
+	g = getgrnam(group);
+	if (g == NULL)
+		return "socket_group is no group of this host";
+	if (lchown(path, (uid_t)-1, g->gr_gid) != 0)
+		return "cannot be given to socket_group";
 	return NULL;
 }
 
 static int open_unix(const char *path, const char *mode, const char *group,
 		     const char **err)
 {
-	int fd = unix_socket_bind(path, 0600, err);
+	int fd = unix_socket_bind(path, (mode_t)strtoul(mode, NULL, 8), err);
 
 	if (fd < 0)
 		return -1;
-	*err = unix_grant(path, mode, group);
+	*err = unix_grant(path, group);
 	if (*err == NULL && listen(fd, BACKLOG) != 0)
 		*err = strerror(errno);
 	if (*err != NULL) {

@@ -32,6 +32,7 @@ CHROOT = "/usr/sbin/chroot"
 TOOLS = (DEBOOTSTRAP, "dpkg-buildpackage", "dh", "lintian", "unshare")
 SOCKET = "/run/mailseal/mailseal.sock"
 MESSAGE = b"From: a@example.org\r\nSubject: x\r\n\r\nhi\r\n"
+FOLDER = "/var/spool/postfix/mailseal"
 KEY = "/etc/mailseal/k.pem"
 # What the administrator changes in the configuration that comes with it.
 CHANGES = (('#target = "syslog"', 'target = "stderr"'),
@@ -291,6 +292,42 @@ def check_socket_unit(t, debian):
                  "systemctl start mailseald")
 
 
+def check_chroot_folder(t, debian, owner, name):
+    """The socket where a Postfix in a chroot finds it."""
+    conf = read(debian.root + "/etc/mailseal.conf")
+    write(debian.root + "/etc/mailseal.conf",
+          conf.replace("#socket = \"unix:" + SOCKET,
+                       f'socket = "unix:{FOLDER}/m.sock'))
+    status, out = debian.shell(
+        "systemctl stop mailseald; groupadd -f -r postfix;"
+        f"rm -rf {FOLDER}; mkdir -p /var/spool/postfix;"
+        f"install -d -o {owner} -g postfix -m 2750 {FOLDER}; systemctl start"
+        f" mailseald && stat -c '%A %G' {FOLDER}/m.sock")
+    t.is_((status, out.splitlines()[-1:]), (0, ["srw-rw---- postfix"]),
+          f"{name}: the socket is for the group of its folder", out)
+    t.ok(works(debian.address(FOLDER + "/m.sock")),
+         f"{name}: mail is checked and signed there")
+    write(debian.root + "/etc/mailseal.conf", conf)
+    debian.run("systemctl", "restart", "mailseald")
+
+
+def check_folder(t, debian):
+    check_chroot_folder(t, debian, "mailseal", "chroot of Postfix")
+
+
+def check_socket_group(t, debian):
+    """Given away by a user who is no root, and is in that group."""
+    conf = read(debian.root + "/etc/mailseal.conf")
+    write(debian.root + "/etc/mailseal.conf",
+          conf.replace('#socket_group = ""', 'socket_group = "postfix"'))
+    out = debian.shell("usermod -a -G postfix mailseal; systemctl restart"
+                       f" mailseald; stat -c '%A %U %G' {SOCKET}")[1]
+    t.is_(out.splitlines()[-1:], ["srw-rw---- mailseal postfix"],
+          "socket_group: postfix, which mailseal is in", out)
+    write(debian.root + "/etc/mailseal.conf", conf)
+    debian.run("systemctl", "restart", "mailseald")
+
+
 def check_root_conf(t, debian):
     status, out = debian.shell(
         f"chown root:root {KEY}; chmod 0600 {KEY};"
@@ -310,6 +347,7 @@ def check_root_conf(t, debian):
     t.is_([line.split(None, 1) for line in out.splitlines()],
           [["mailseal", "mailseald"], ["root", "mailseald: keys"]],
           "root.conf: a key process of root's, a filter that is not")
+    check_chroot_folder(t, debian, "root", "root.conf, chroot of Postfix")
     debian.shell(f"chgrp mailseal {KEY}; chmod 0640 {KEY};"
                  "systemctl stop mailseald;"
                  "rm -r /etc/systemd/system/mailseald.service.d;"
@@ -377,8 +415,8 @@ def check_running(t, debian, package, conf):
             t.note(read(debian.root + ".boot"))
             t.skip("under systemd", "systemd-nspawn cannot boot here")
             return False
-        for check in (check_service, check_socket_unit, check_root_conf,
-                      check_instances):
+        for check in (check_service, check_socket_unit, check_folder,
+                      check_socket_group, check_root_conf, check_instances):
             with t.group(check.__name__):
                 check(t, booted)
         with t.group("upgrade"):
