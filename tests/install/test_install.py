@@ -62,12 +62,11 @@ def files_wanted(d):
               d["sbindir"] + "/mailseald": 0o755}
     for path in ([d["sysconfdir"] + "/mailseal.conf", doc + "/mailseal.conf",
                   doc + "/systemd/root.conf",
-                  d["mandir"] + "/man1/mailseal.1",
-                  d["mandir"] + "/man5/mailseal.conf.5",
-                  d["mandir"] + "/man8/mailseald.8",
                   d["prefix"] + "/lib/sysusers.d/mailseal.conf",
                   d["prefix"] + "/lib/tmpfiles.d/mailseal.conf"] +
                  [f"{doc}/guidance/{name}" for name in GUIDANCE] +
+                 [f"{d['mandir']}/man{page[-1]}/{page}" for page in
+                  os.listdir(SOURCE + "/doc") if page[-2] == "."] +
                  [f"{d['systemdsystemunitdir']}/mailseald{kind}"
                   for kind in (".service", "@.service", ".socket")]):
         wanted[path] = 0o644
