@@ -151,6 +151,8 @@ const struct postfix_parameter *postfix_get(const struct postfix *p,
 const char *postfix_value(const struct postfix *p, const char *name);
 /* Does a daemon that talks to milters see no more than the queue directory? */
 bool postfix_chrooted(const struct postfix *p);
+/* Does one see all? */
+bool postfix_unchrooted(const struct postfix *p);
 /* The next element of a list that blanks and commas separate; "{ ... }" is
  * one.  Empty at the end. */
 struct slice postfix_next(struct slice *rest);
@@ -219,6 +221,8 @@ bool sendmail_filter(const struct sendmail *s, size_t nth,
 /* "S=..., F=T, T=..." */
 void sendmail_read_equates(struct arena *a, struct slice text,
 			   struct sendmail_filter *ret);
+/* Is Sendmail's "local:/p" or "inet:port@host" our socket? */
+bool sendmail_same_socket(const char *ours, const char *theirs);
 /* Is it ours, by its socket or its name? */
 bool sendmail_is_ours(const struct config *c, const struct sendmail_filter *f);
 

@@ -197,12 +197,24 @@ const char *postfix_value(const struct postfix *p, const char *name)
 	return q != NULL ? q->value : NULL;
 }
 
+static bool talks_to_milters(const struct postfix_service *s)
+{
+	return strcmp(s->command, "smtpd") == 0 ||
+	       strcmp(s->command, "cleanup") == 0;
+}
+
 bool postfix_chrooted(const struct postfix *p)
 {
 	for (size_t i = 0; i < p->nservices; i++)
-		if (p->services[i].chroot &&
-		    (strcmp(p->services[i].command, "smtpd") == 0 ||
-		     strcmp(p->services[i].command, "cleanup") == 0))
+		if (p->services[i].chroot && talks_to_milters(&p->services[i]))
+			return true;
+	return false;
+}
+
+bool postfix_unchrooted(const struct postfix *p)
+{
+	for (size_t i = 0; i < p->nservices; i++)
+		if (!p->services[i].chroot && talks_to_milters(&p->services[i]))
 			return true;
 	return false;
 }

@@ -74,6 +74,8 @@ static struct slice without_braces(struct slice entry)
 	return entry;
 }
 
+/* A path from "/" on must lead both daemons there, which it does not when only
+ * one is chrooted. */
 static bool same_path(const struct postfix *p, const char *ours,
 		      struct slice theirs)
 {
@@ -84,7 +86,8 @@ static bool same_path(const struct postfix *p, const char *ours,
 	if (!postfix_chrooted(p))
 		return slice_is(theirs, ours);
 	/* "/mailseal/milter.sock" as it is within the queue directory */
-	return below != NULL && slice_is(slice_from(theirs, 1), below);
+	return !postfix_unchrooted(p) && below != NULL &&
+	       slice_is(slice_from(theirs, 1), below);
 }
 
 static bool is_ours(const struct postfix *p, const struct config *c,

@@ -32,6 +32,19 @@ static bool takes_bare_newlines(const struct postfix *p, const struct config *c)
 	return postfix_get(p, "smtpd_forbid_bare_newline") == NULL;
 }
 
+/* The first versions with smtpd_forbid_bare_newline (3.8.4, 3.7.9 and so on)
+ * know yes and no only; cleanup_replace_stray_cr_lf came with the others. */
+static bool normalizes(const struct postfix *p, const struct config *c)
+{
+	(void)c;
+	return postfix_get(p, "cleanup_replace_stray_cr_lf") != NULL;
+}
+
+static bool only_forbids(const struct postfix *p, const struct config *c)
+{
+	return !normalizes(p, c);
+}
+
 static int64_t message_time(const struct config *c)
 {
 	return c->resolver.message_timeout;
@@ -41,6 +54,10 @@ static int64_t drain_time(const struct config *c)
 {
 	return c->shutdown_timeout;
 }
+
+#define ONE_MESSAGE                                                            \
+	"one message must not look like two (SMTP smuggling, CVE-2023-51764)"
+#define SMUGGLED "a message can be smuggled in within another (CVE-2023-51764)"
 
 static const struct setting {
 	const char *name;
@@ -79,10 +96,10 @@ static const struct setting {
 	 "resolver.message_timeout",
 	 "the same, when the whole message has been handed over",
 	 "Postfix gives up while mailseald waits for the DNS"},
-	{"smtpd_forbid_bare_newline", WORD, "normalize", "yes reject", NULL,
-	 NULL, NULL,
-	 "one message must not look like two (SMTP smuggling, CVE-2023-51764)",
-	 "a message can be smuggled in within another (CVE-2023-51764)"},
+	{"smtpd_forbid_bare_newline", WORD, "normalize", "yes reject",
+	 normalizes, NULL, NULL, ONE_MESSAGE, SMUGGLED},
+	{"smtpd_forbid_bare_newline", WORD, "yes", "", only_forbids, NULL, NULL,
+	 ONE_MESSAGE, SMUGGLED},
 	{"cleanup_replace_stray_cr_lf", WORD, "yes", "", NULL, NULL, NULL,
 	 "nor may one that leaves: no CR or LF by itself",
 	 "a message with CR or LF by itself can be taken for two by its "
@@ -91,10 +108,9 @@ static const struct setting {
 	 takes_bare_newlines, NULL, NULL,
 	 "this Postfix has no smtpd_forbid_bare_newline: update it, and until "
 	 "then (CVE-2023-51764)",
-	 "a message can be smuggled in within another (CVE-2023-51764)"},
+	 SMUGGLED},
 	{"smtpd_discard_ehlo_keywords", HAS, "chunking", "",
-	 takes_bare_newlines, NULL, NULL, "the same, for BDAT",
-	 "a message can be smuggled in within another (CVE-2023-51764)"},
+	 takes_bare_newlines, NULL, NULL, "the same, for BDAT", SMUGGLED},
 };
 #define NTABLE (sizeof(table) / sizeof(*table))
 
@@ -102,8 +118,9 @@ size_t postfix_table_names(const char **names, size_t max)
 {
 	size_t n = 0;
 
-	for (; n < NTABLE && n < max; n++)
-		names[n] = table[n].name;
+	for (size_t i = 0; i < NTABLE && n < max; i++)
+		if (n == 0 || strcmp(names[n - 1], table[i].name) != 0)
+			names[n++] = table[i].name;
 	return n;
 }
 
@@ -225,9 +242,11 @@ static const char *what_is_wrong(const struct postfix *p,
 	case FIRST:
 	case LAST:
 		if (postfix_old_entry(q->value).n > 0)
-			return arena_printf(p->arena,
-					    "is not the socket of %s, %s",
-					    c->file, c->socket);
+			return arena_printf(
+				p->arena,
+				"is not how smtpd and cleanup find the socket "
+				"of %s, %s",
+				c->file, c->socket);
 		return s->wrong;
 	case ACTION:
 		return wrong_action(c, q->value);
@@ -270,6 +289,33 @@ static void compare_options(const struct postfix *p, const struct config *c,
 			.cure = arena_printf(p->arena, "make it %s", value)});
 }
 
+/* A socket of ours that is another by now, and comes from a variable: a second
+ * entry would leave the first there. */
+static bool is_behind_variable(const struct setting *s,
+			       const struct postfix_parameter *q)
+{
+	struct slice old = postfix_old_entry(q->value);
+
+	return (s->kind == FIRST || s->kind == LAST) && old.n > 0 &&
+	       memmem(q->raw, strlen(q->raw), old.p, old.n) == NULL;
+}
+
+static void add_hidden(const struct postfix *p, const struct config *c,
+		       const struct setting *s,
+		       const struct postfix_parameter *q,
+		       struct mta_faults *ret)
+{
+	mta_fault_add(
+		ret, &(struct mta_fault){
+			     .where = p->main_cf,
+			     .setting = arena_printf(p->arena, "%s = %s",
+						     s->name, q->raw),
+			     .wrong = what_is_wrong(p, c, s, q),
+			     .cure = arena_printf(
+				     p->arena, "make it %s where \"%s\" is set",
+				     postfix_our_address(p, c), q->raw)});
+}
+
 void postfix_compare(const struct postfix *p, const struct config *c,
 		     struct mta_faults *ret)
 {
@@ -284,6 +330,10 @@ void postfix_compare(const struct postfix *p, const struct config *c,
 		value = compare(p, c, s, q);
 		if (value == NULL)
 			continue;
+		if (is_behind_variable(s, q)) {
+			add_hidden(p, c, s, q, ret);
+			continue;
+		}
 		mta_fault_add(
 			ret,
 			&(struct mta_fault){

@@ -113,18 +113,28 @@ bool sendmail_filter(const struct sendmail *s, size_t nth,
 	return true;
 }
 
-/* Sendmail's "local:/p" and "inet:port@host" in our words. */
-static bool same_socket(const char *ours, const char *theirs)
+/* "port@host" */
+static bool same_inet(struct slice ours, struct slice theirs)
+{
+	if (!slice_eq(slice_cut(&ours, '@'), slice_cut(&theirs, '@')))
+		return false;
+	return slice_eq(ours, theirs) ||
+	       (slice_is(theirs, "localhost") && slice_is(ours, "127.0.0.1"));
+}
+
+bool sendmail_same_socket(const char *ours, const char *theirs)
 {
 	const char *a = mta_socket_path(ours), *b = mta_socket_path(theirs);
+	struct slice x = slice_of(ours), y = slice_of(theirs);
 
 	if (a != NULL || b != NULL)
 		return a != NULL && b != NULL && strcmp(a, b) == 0;
-	return strcmp(ours, theirs) == 0;
+	return slice_eq(slice_cut(&x, ':'), slice_cut(&y, ':')) &&
+	       same_inet(x, y);
 }
 
 bool sendmail_is_ours(const struct config *c, const struct sendmail_filter *f)
 {
 	return strcmp(f->name, "mailseal") == 0 ||
-	       same_socket(c->socket, f->socket);
+	       sendmail_same_socket(c->socket, f->socket);
 }

@@ -135,13 +135,8 @@ void sendmail_compare_filter(struct arena *a, const struct config *c,
 			     const struct sendmail_filter *f, const char *where,
 			     struct mta_faults *ret)
 {
-	const char *path = mta_socket_path(f->socket);
-	const char *ours = mta_socket_path(c->socket);
-	bool same = path != NULL && ours != NULL
-			    ? strcmp(path, ours) == 0
-			    : strcmp(f->socket, c->socket) == 0;
-
-	if (!same && our_address(a, c) != NULL)
+	if (!sendmail_same_socket(c->socket, f->socket) &&
+	    our_address(a, c) != NULL)
 		add(ret, where,
 		    arena_printf(a, "filter %s, S=%s", f->name, f->socket),
 		    arena_printf(a, "is not the socket of %s, %s", c->file,
@@ -189,19 +184,40 @@ static void compare_filters(const struct sendmail *s, const struct config *c,
 	    arena_printf(s->arena, "add %s to sendmail.mc", line));
 }
 
-/* "Name=submission, Port=587, M=Ea": the value of a key, or NULL. */
+/* "Name=submission, Port=587, M=Ea": the value of the key that begins with
+ * this letter, which is all that Sendmail looks at, or NULL. */
 static const char *daemon_value(struct arena *a, const char *daemon,
-				const char *name, const char *letter)
+				char letter)
 {
 	struct slice rest = slice_of(daemon), one, key;
 
 	while (rest.p != NULL) {
 		one = slice_cut(&rest, ',');
 		key = slice_trim(slice_cut(&one, '='));
-		if (slice_is_ci(key, name) || slice_is(key, letter))
+		if (key.n > 0 && key.p[0] == letter)
 			return slice_cstr(a, slice_trim(one));
 	}
 	return NULL;
+}
+
+/* A daemon that has a list of filters of its own, without us. */
+static void compare_asks(const struct sendmail *s, const struct config *c,
+			 const struct config_listener *l, const char *daemon,
+			 struct mta_faults *ret)
+{
+	const char *list = daemon_value(s->arena, daemon, 'I');
+
+	if (list == NULL || strstr(list, "mailseal") != NULL ||
+	    l->direction == DIRECTION_NONE)
+		return;
+	add(ret, s->cf_path,
+	    arena_printf(s->arena, "DaemonPortOptions of \"%s\", I=%s", l->name,
+			 list),
+	    "mail that this daemon takes is not handed to mailseald",
+	    arena_printf(s->arena,
+			 "put mailseal into that list, or take \"%s\" out of "
+			 "listeners of %s",
+			 l->name, c->file));
 }
 
 static void compare_listener(const struct sendmail *s, const struct config *c,
@@ -213,9 +229,11 @@ static void compare_listener(const struct sendmail *s, const struct config *c,
 	for (size_t i = 0;
 	     (daemon = sendmail_option(s, "DaemonPortOptions", i)) != NULL;
 	     i++) {
-		name = daemon_value(s->arena, daemon, "Name", "N");
-		if (name != NULL && strcmp(name, l->name) == 0)
-			return;
+		name = daemon_value(s->arena, daemon, 'N');
+		if (name == NULL || strcmp(name, l->name) != 0)
+			continue;
+		compare_asks(s, c, l, daemon, ret);
+		return;
 	}
 	add(ret, s->cf_path,
 	    arena_printf(s->arena, "listener \"%s\" of %s", l->name, c->file),

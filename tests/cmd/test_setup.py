@@ -29,8 +29,8 @@ MAIN = {"compatibility_level": "3.6", "myhostname": "mx.example.com",
         "internal_mail_filter_classes": "bounce",
         "smtpd_forbid_bare_newline": "normalize"}
 MASTER = "smtp inet n - {chroot} - - smtpd\n" \
-         "submission inet n - n - - smtpd\n{name}" \
-         "cleanup unix n - n - 0 cleanup\n"
+         "submission inet n - {chroot} - - smtpd\n{name}" \
+         "cleanup unix n - {cleanup} - 0 cleanup\n"
 NAMED = "  -o milter_macro_daemon_name=submission\n"
 # what differs in main.cf; what check-config must say; what setup must set
 POSTFIX_ROWS = (
@@ -56,8 +56,11 @@ POSTFIX_ROWS = (
      "20", ""),
     ("another socket of ours",
      {"smtpd_milters": "inet:[::1]:1, unix:mailseal/old.sock"},
-     "is not the socket of",
+     "is not how smtpd and cleanup find the socket of",
      "smtpd_milters = inet:[::1]:1, unix:mailseal/m.sock"),
+    ("another socket of ours behind a variable",
+     {"seal": "unix:mailseal/old.sock", "smtpd_milters": "$seal"},
+     'make it unix:mailseal/m.sock where "$seal" is set', ""),
     ("absolute path", {"smtpd_milters": "unix:{queue}/mailseal/m.sock"}, "",
      ""),
     ("no local mail", {"non_smtpd_milters": "inet:127.0.0.1:9"},
@@ -112,6 +115,11 @@ SENDMAIL_ROWS = (
     ("8.17 of old", {"nul": ""}, "CVE-2023-51765"),
     ("8.18", {"version": "8.18.1", "nul": ""}, ""),
     ("NUL", {"nul": "#O RejectNUL=false\n"}, "RejectNUL=false"),
+    ("a daemon of other filters",
+     {"daemon": "Name=submission, InputFilter=x;y"},
+     "mail that this daemon takes is not handed to mailseald"),
+    ("a daemon of its own filters",
+     {"daemon": "Name=submission, I=x;mailseal"}, ""),
     ("no daemon of that name", {"daemon": "Name=MSA, Port=587"},
      "no daemon has this name"),
 )
@@ -149,14 +157,16 @@ class Site:
             f'{{ selector = "s"; file = "{self.key.path}"; }} ); }} ); }};\n'
             + extra)
 
-    def postfix(self, changes=(), chroot="n", named=True, **more):
+    def postfix(self, changes=(), chroot="n", named=True, cleanup=None,
+                **more):
         lines = {**MAIN, "queue_directory": self.queue, **dict(changes),
                  **more}
         self.write("etc/main.cf", "".join(
             f"{k} = {v}\n" for k, v in lines.items()
             ).replace("{queue}", self.queue))
         self.write("etc/master.cf", MASTER.format(
-            chroot=chroot, name=NAMED if named else ""))
+            chroot=chroot, cleanup=cleanup or chroot,
+            name=NAMED if named else ""))
 
     def sendmail(self, **changes):
         v = {"version": "8.17.1.9", "daemon": "Name=submission, Port=587",
@@ -226,6 +236,15 @@ def sockets(t, site):
     t.is_((status, err), (0, ""), "a socket within the chroot", out)
     site.postfix({"smtpd_milters": "unix:/mailseal/m.sock"}, chroot="y")
     t.is_(site.run()[2], "", "... as its path is there")
+    site.postfix({"smtpd_milters": "unix:/mailseal/m.sock"}, chroot="y",
+                 cleanup="n")
+    t.has(site.setup()[1], "'smtpd_milters = unix:mailseal/m.sock'",
+          "... but with cleanup outside it must be below the queue directory")
+    for chroot, there in (("n", "unix:/mailseal/m.sock"),
+                          ("y", f"unix:{site.socket}")):
+        site.postfix({"smtpd_milters": there}, chroot=chroot)
+        t.has(site.run()[2], "is not how smtpd and cleanup find",
+              f"chroot {chroot}: {there.replace(site.dir, '')}")
     conf = site.configure("out.conf", "unix:/run/mailseal/m.sock")
     site.postfix({"smtpd_milters": "unix:/run/mailseal/m.sock"}, chroot="y")
     status, _, err = site.run(conf=conf)
@@ -399,6 +418,14 @@ def bad_postconf(t, site):
           "reject_unauth_pipelining'", "a Postfix without the cure", err)
     t.has(out, "'smtpd_discard_ehlo_keywords = chunking'", "... nor BDAT")
     t.hasnt(out, "smtpd_forbid_bare_newline =", "... what it does not know")
+    _, out, err = site.setup(
+        path=site.fake(OLD.replace("keywords =\n", "keywords =\n"
+                                   "smtpd_forbid_bare_newline = no\n")),
+        conf=site.configure("old.conf",
+                            "unix:/var/spool/postfix/mailseal/m.sock"))
+    t.has(out, "'smtpd_forbid_bare_newline = yes'",
+          "a Postfix that only forbids", err)
+    t.hasnt(out, "smtpd_data_restrictions", "... needs no other cure")
 
 
 def sendmail_rows(t, site):

@@ -10,7 +10,8 @@ What else there is, by the line of the mail path (P: Postfix, S: Sendmail):
     forged A-R          here; test_postfix P, test_sendmail S; test_attacks
     reject              here; test_disposition_* , test_rules_*
     quarantine          here (by header field); test_disposition_* (hold)
-    tempfail            here (mailseald is down); test_postfix P (outage)
+    tempfail            here (mailseald is down; no key to sign with);
+                        test_postfix P (outage)
     local submission    here; test_postfix P, test_signing_postfix P
     bounce signing      here: Postfix signs, Sendmail's are not shown
     SMTPUTF8            here: Postfix; Sendmail refuses it; test_preflight_mta
@@ -219,6 +220,14 @@ class Path:
                       port=self.m.submission_port, tls=self.tls, login=True)
         self.is_signed(m, "hundred-out")
 
+    def unsignable(self):
+        """A key that cannot be used: on_signing_error = tempfail."""
+        code, text = submit(self.m.submission_port,
+                            mail("bob@broken.test", "unsignable"),
+                            "bob@broken.test", tls=self.tls, login=True)
+        self.t.ok(400 <= code < 500, self.name("no signature: 4xx"), code,
+                  text)
+
     def tempfail(self):
         """mailseald is down: the client is told to try again, and then the
         message passes as ever."""
@@ -233,7 +242,7 @@ class Path:
     def common(self):
         for row in (self.inbound, self.forged, self.reject, self.quarantine,
                     self.outbound, self.reinjection, self.reuse,
-                    self.hundred):
+                    self.hundred, self.unsignable):
             with self.t.group(self.name(row.__name__)):
                 row()
 
@@ -344,7 +353,8 @@ def daemon(mta, key, zone, guide, group=None):
     return GuidedDaemon(mta.folder, lines_of(guide, "README.md") +
                         DISPOSITION, group, zone=zone, authserv_id=ID,
                         internal=(),
-                        domains={d: [("s1", key.path)] for d in OURS})
+                        domains={**{d: [("s1", key.path)] for d in OURS},
+                                 "broken.test": [("s1", "/dev/null")]})
 
 
 def main():
