@@ -26,8 +26,11 @@ static int check(struct arena *a, const char *file,
 	if (c != NULL)
 		app = app_new(c, NULL, NULL, &errors, &warnings);
 	ok = app != NULL && app->unusable_keys == 0;
-	if (c != NULL)
+	if (c != NULL && mta_use_socket(c, mta->socket))
 		mta_look(a, c, mta, &warnings);
+	else if (c != NULL)
+		strbuf_adds(&warnings, "--socket is unix:/path or "
+				       "inet:port@address\n");
 	fputs(strbuf_cstr(&errors), stderr);
 	fputs(strbuf_cstr(&warnings), stderr);
 	if (ok)
@@ -54,11 +57,12 @@ static bool read_arguments(int argc, char **argv, enum what *what,
 		{"table", no_argument, NULL, 'T'},
 		{"mta", required_argument, NULL, 'm'},
 		{"config-dir", required_argument, NULL, 'd'},
+		{"socket", required_argument, NULL, 's'},
 		{0}};
 	int c;
 
 	*what = WHAT_FILE;
-	*mta = (struct mta_choice){MTA_ANY, NULL};
+	*mta = (struct mta_choice){.kind = MTA_ANY};
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (c == 'D')
 			*what = WHAT_DEFAULTS;
@@ -66,6 +70,8 @@ static bool read_arguments(int argc, char **argv, enum what *what,
 			*what = WHAT_TABLE;
 		else if (c == 'd')
 			mta->directory = optarg;
+		else if (c == 's')
+			mta->socket = optarg;
 		else if (c == 'm' && (strcmp(optarg, "none") == 0 ||
 				      mta_kind_of(optarg) != MTA_NONE))
 			mta->kind = mta_kind_of(optarg);

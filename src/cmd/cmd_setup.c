@@ -14,7 +14,7 @@
 #define MISTAKES_MAX (1024 * 1024)
 
 struct setup_arguments {
-	const char *mta, *config, *directory;
+	const char *mta, *config, *directory, *socket;
 	bool apply;
 };
 
@@ -24,6 +24,7 @@ static bool read_arguments(int argc, char **argv, struct setup_arguments *o,
 {
 	static const struct option options[] = {
 		{"config-dir", required_argument, NULL, 'd'},
+		{"socket", required_argument, NULL, 's'},
 		{"apply", no_argument, NULL, 'a'},
 		{0}};
 	int c;
@@ -37,6 +38,9 @@ static bool read_arguments(int argc, char **argv, struct setup_arguments *o,
 			break;
 		case 'd':
 			o->directory = optarg;
+			break;
+		case 's':
+			o->socket = optarg;
 			break;
 		case 'a':
 			o->apply = true;
@@ -67,7 +71,10 @@ int cmd_setup(int argc, char **argv)
 	c = config_load(o.config, &errors);
 	fputs(strbuf_cstr(&errors), stderr);
 	status = EX_CONFIG;
-	if (c != NULL && mta_kind_of(o.mta) == MTA_POSTFIX)
+	if (c != NULL && !mta_use_socket(c, o.socket))
+		status = cmd_usage("setup", "--socket is unix:/path or "
+					    "inet:port@address");
+	else if (c != NULL && mta_kind_of(o.mta) == MTA_POSTFIX)
 		status = postfix_setup(a, c, o.directory, o.apply);
 	else if (c != NULL)
 		status = sendmail_setup(a, c, o.directory, o.apply);

@@ -39,10 +39,10 @@ static const struct {
 	{"key", cmd_key,
 	 "retire [-c F] --domain D --selector S [--revoked [--force]]"},
 	{"check-config", cmd_check_config,
-	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] | --defaults | "
-	 "--table"},
+	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] "
+	 "[--socket S] | --defaults | --table"},
 	{"setup", cmd_setup,
-	 "postfix|sendmail [-c F] [--config-dir DIR] [--apply]"},
+	 "postfix|sendmail [-c F] [--config-dir DIR] [--socket S] [--apply]"},
 	{"import", cmd_import,
 	 "opendkim.conf [opendmarc.conf] [-o FILE [--force]]"},
 };

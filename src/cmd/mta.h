@@ -61,10 +61,14 @@ enum mta_kind {
 struct mta_choice {
 	enum mta_kind kind;
 	const char *directory; /* of its configuration; NULL: the usual one */
+	const char *socket;    /* for mta_use_socket() */
 };
 
 /* "postfix" or "sendmail"; others are MTA_NONE. */
 enum mta_kind mta_kind_of(const char *name);
+/* Where we listen, if the configuration has "fd:N"; NULL: as it says.  False:
+ * it is no such place. */
+bool mta_use_socket(struct config *c, const char *socket);
 /* A line for each fault of the MTA. */
 void mta_look(struct arena *a, const struct config *c,
 	      const struct mta_choice *choice, struct strbuf *out);

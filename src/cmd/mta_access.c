@@ -108,6 +108,7 @@ static bool socket_will_be(const struct config *c, const char *path,
 	return true;
 }
 
+/* The cure is never to put the user into our group, which may read keys. */
 static void say_directory(struct arena *a, const char *dir,
 			  const struct stat *st, const struct who *w,
 			  struct mta_fault *ret)
@@ -116,8 +117,8 @@ static void say_directory(struct arena *a, const char *dir,
 		a, "the user %s cannot enter %s (mode %04o, group %s)", w->name,
 		dir, (unsigned)st->st_mode & 07777, group_name(a, st->st_gid));
 	ret->cure = arena_printf(a,
-				 "add it to that group and restart the MTA, or "
-				 "chgrp %s and chmod 2750 the directory",
+				 "give it the group %s and the mode 2750, or "
+				 "choose another directory",
 				 w->group);
 }
 
@@ -129,8 +130,8 @@ static void say_socket(struct arena *a, const struct stat *st,
 		w->name, (unsigned)st->st_mode & 07777,
 		group_name(a, st->st_gid));
 	ret->cure = arena_printf(a,
-				 "set socket_group = \"%s\" and socket_mode = "
-				 "\"0660\"",
+				 "set socket_group = \"%s\", or give its "
+				 "directory that group and the mode 2750",
 				 w->group);
 }
 

@@ -12,6 +12,18 @@ enum mta_kind mta_kind_of(const char *name)
 	return MTA_NONE;
 }
 
+bool mta_use_socket(struct config *c, const char *socket)
+{
+	if (socket == NULL)
+		return true;
+	if (mta_socket_path(socket) == NULL &&
+	    !slice_starts(slice_of(socket), "inet"))
+		return false;
+	c->socket = socket;
+	c->user = ""; /* the service manager makes it, for whom we cannot see */
+	return true;
+}
+
 /* Sets *err when it cannot be looked at. */
 static void look_at_postfix(struct arena *a, const struct config *c,
 			    const char *directory, struct mta_faults *f,

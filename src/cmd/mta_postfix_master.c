@@ -129,10 +129,10 @@ static void compare_directory(const struct postfix *p, const struct config *c,
 			      struct mta_faults *ret)
 {
 	const char *path = mta_socket_path(c->socket);
-	const char *user = c->user[0] != '\0' ? c->user : "root", *dir;
+	const char *dir;
 	const char *owner = postfix_value(p, "mail_owner");
 
-	if (path == NULL || !postfix_holds_socket(p, c))
+	if (path == NULL || c->user[0] == '\0' || !postfix_holds_socket(p, c))
 		return;
 	dir = arena_memdup(p->arena, path, (size_t)(strrchr(path, '/') - path));
 	if (access(dir, F_OK) == 0 || errno != ENOENT)
@@ -146,7 +146,8 @@ static void compare_directory(const struct postfix *p, const struct config *c,
 			.wrong = "its directory is not there",
 			.cure = arena_printf(
 				p->arena, "install -d -o %s -g %s -m 2750 %s",
-				user, owner != NULL ? owner : "postfix", dir)});
+				c->user, owner != NULL ? owner : "postfix",
+				dir)});
 }
 
 static void compare_access(const struct postfix *p, const struct config *c,

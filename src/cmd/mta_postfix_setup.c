@@ -164,10 +164,10 @@ int postfix_setup(struct arena *a, const struct config *c,
 	if (p == NULL)
 		return mta_fail(EX_UNAVAILABLE, "no Postfix", err);
 	if (postfix_our_address(p, c) == NULL)
-		return mta_fail(
-			EX_CONFIG, c->file,
-			"socket = \"fd:N\" does not tell where we listen; "
-			"contrib/postfix/README.md says what to set");
+		return mta_fail(EX_CONFIG, c->file,
+				"socket = \"fd:N\" does not tell where we "
+				"listen; give --socket, the ListenStream= of "
+				"the socket unit");
 	postfix_compare(p, c, &f);
 	postfix_compare_master(p, c, &f);
 	printf("# Postfix %s in %s\n", postfix_value(p, "mail_version"),

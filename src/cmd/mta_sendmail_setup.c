@@ -308,8 +308,8 @@ int sendmail_setup(struct arena *a, const struct config *c,
 	if (sendmail_filter_line(a, c) == NULL)
 		return mta_fail(EX_CONFIG, c->file,
 				"socket = \"fd:N\" does not tell where we "
-				"listen; contrib/sendmail/README.md says what "
-				"to set");
+				"listen; give --socket, the ListenStream= of "
+				"the socket unit");
 	make_plan(s, c, &p);
 	sendmail_compare_rest(s, c, &rest);
 	printf("# Sendmail %s in %s\n", s->version, s->directory);

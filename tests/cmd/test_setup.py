@@ -265,8 +265,11 @@ def sockets(t, site):
     t.hasnt(site.run(conf=conf)[2], "chrooted", "- is n from level 1 on")
     site.postfix({"smtpd_milters": "unix:none/m.sock"}, chroot="y")
     conf = site.configure("none.conf", f"unix:{site.queue}/none/m.sock")
+    with open(conf, encoding="utf-8") as f:
+        text = f.read()
+    site.write("none.conf", text.replace('user = ""', 'user = "mailseal"'))
     t.has(site.setup(conf=conf)[2], "its directory is not there; install -d "
-          f"-o root -g postfix -m 2750 {site.queue}/none\n",
+          f"-o mailseal -g postfix -m 2750 {site.queue}/none\n",
           "a directory that has to be made")
     conf = site.configure("tcp.conf", "inet:8891@127.0.0.1")
     for there in ("inet:127.0.0.1:8891", "inet:localhost:8891"):
@@ -280,8 +283,19 @@ def sockets(t, site):
           "TCP, any address: setup")
     conf = site.configure("fd.conf", "fd:3")
     status, _, err = site.setup(conf=conf)
-    t.is_((status, "does not tell where" in err), (78, True),
+    t.is_((status, "give --socket" in err), (78, True),
           "fd:N: setup says why it cannot", err)
+    site.postfix({"smtpd_milters": ""}, chroot="y")
+    there = "unix:" + site.socket
+    status, out, err = site.setup("postfix", "--socket", there, conf=conf)
+    t.has(out, "'smtpd_milters = unix:mailseal/m.sock'", "... and can with it")
+    t.is_((status, err), (0, ""), "... without complaint")
+    t.has(site.run("--socket", there, conf=conf)[2], "neither checked",
+          "... so can check-config")
+    t.is_(site.run(conf=conf)[2].count("smtpd_milters"), 0,
+          "... which else says nothing of it")
+    t.is_(site.setup("postfix", "--socket", "fd:3", conf=conf)[0], 64,
+          "--socket fd:3: usage")
 
 
 def access(t, site):
