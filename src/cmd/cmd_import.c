@@ -102,23 +102,6 @@ static bool read_file(void *arg, struct arena *a, const char *path, size_t max,
 	return ok;
 }
 
-static struct import *import_new(struct arena *a)
-{
-	struct import *im = arena_alloc(a, sizeof(*im));
-
-	im->arena = a;
-	im->read = read_file;
-	im->dkim = (struct import_source){"opendkim", import_dkim_options,
-					  import_ndkim_options, 0, NULL};
-	im->dmarc = (struct import_source){"opendmarc", import_dmarc_options,
-					   import_ndmarc_options, 0, NULL};
-	strbuf_init(&im->summary, a, SUMMARY_MAX);
-	strbuf_init(&im->absent, a, SUMMARY_MAX);
-	strbuf_init(&im->rules, a, IMPORT_TEXT_MAX);
-	strbuf_init(&im->listeners, a, IMPORT_TEXT_MAX);
-	return im;
-}
-
 static int read_theirs(struct import *im, const struct arguments *o)
 {
 	bool ok = import_read(im, &im->dkim, o->dkim);
@@ -370,7 +353,7 @@ static void print_end(const struct import *im, const struct arguments *o,
 
 static int import(struct arena *a, const struct arguments *o)
 {
-	struct import *im = import_new(a);
+	struct import *im = import_new(a, read_file, NULL);
 	const char *table = NULL;
 	int status = read_theirs(im, o);
 

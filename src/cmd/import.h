@@ -30,6 +30,8 @@
 #define IMPORT_TEXT_MAX	   (256 * 1024 * 1024) /* of what is written */
 #define IMPORT_INLINE_MAX  100	/* domains that need no key table */
 #define IMPORT_ROWS_MAX	   1000 /* rows of theirs that are told one by one */
+#define IMPORT_NAMES_MAX   1000 /* listeners, and names of ours */
+#define IMPORT_PATH_MAX	   4096
 
 struct import_place {
 	const char *file;
@@ -75,7 +77,7 @@ struct import_source {
 	const char *program; /* "opendkim" */
 	const struct import_option *options;
 	size_t noptions;
-	size_t n;
+	size_t n, room;
 	struct import_line *v;
 };
 
@@ -122,11 +124,18 @@ struct import {
 	struct ip_nets internal;    /* networks.internal besides the default */
 	struct strbuf rules;
 	struct strbuf listeners;
+	size_t nlisteners;
 	size_t nentries, room;
 	struct import_entry *entries;
 };
 
 /* ---- import_read.c ---- */
+/* Nothing is read yet; `read` and `arg` as above. */
+struct import *import_new(struct arena *a,
+			  bool (*read)(void *arg, struct arena *a,
+				       const char *path, size_t max,
+				       struct slice *ret, const char **why),
+			  void *arg);
 /*
  * Reads a configuration with its includes into `s`, as its program does: names
  * in any case, "#" begins a comment, the last of several settings counts.
@@ -142,6 +151,8 @@ bool import_is_true(const struct import_source *s, const char *name);
  * when there is none; `what` it is the path of. */
 const char *import_path(struct import *im, struct import_place at,
 			const char *what, const char *path);
+/* No control characters but tabs? */
+bool import_is_text(struct slice s);
 /* As much of a text as a message shows, escaped. */
 const char *import_shown(struct import *im, const char *text);
 
@@ -201,7 +212,7 @@ void import_keys(struct import *im);
 void import_dkim(struct import *im);
 void import_dmarc(struct import *im);
 /* authserv_aliases gets a name of theirs; false: no domain name. */
-bool import_alias(struct import *im, struct slice name);
+bool import_alias(struct import *im, struct import_place at, struct slice name);
 /* The value of a setting, with its name on top of a comment. */
 void import_set(struct import *im, const struct import_line *l,
 		const char *option, const char *value);

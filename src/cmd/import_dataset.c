@@ -62,9 +62,9 @@ static void add(struct reading *r, struct import_place at, struct slice key,
 			      IMPORT_ITEMS_MAX);
 		return;
 	}
-	if (memchr(key.p, '\0', key.n) != NULL ||
-	    (value.n > 0 && memchr(value.p, '\0', value.n) != NULL)) {
-		import_refuse(r->im, at, "a NUL character; give a text file");
+	if (!import_is_text(key) || !import_is_text(value)) {
+		import_refuse(r->im, at,
+			      "a control character; give a text file");
 		return;
 	}
 	if (d->n == r->room) {

@@ -70,20 +70,23 @@ static void take_number(struct import *im, const struct import_line *l,
 
 /* ---- names in Authentication-Results ---- */
 
-bool import_alias(struct import *im, struct slice name)
+bool import_alias(struct import *im, struct import_place at, struct slice name)
 {
 	const char *v = domain_canon(im->arena, name);
-	const char **old = im->aliases.v;
 
-	if (v == NULL || im->aliases.n >= IMPORT_LINES_MAX)
+	if (v == NULL || v[0] == '\0')
 		return false;
 	for (size_t i = 0; i < im->aliases.n; i++)
 		if (strcmp(im->aliases.v[i], v) == 0)
 			return true;
-	im->aliases.v = arena_array(im->arena, im->aliases.n + 1, sizeof(*old));
-	if (im->aliases.n > 0)
-		memcpy(im->aliases.v, old, im->aliases.n * sizeof(*old));
-	im->aliases.v[im->aliases.n++] = v;
+	if (im->aliases.v == NULL)
+		im->aliases.v = arena_array(im->arena, IMPORT_NAMES_MAX,
+					    sizeof(*im->aliases.v));
+	if (im->aliases.n == IMPORT_NAMES_MAX)
+		import_refuse(im, at, "more than %d names; give fewer",
+			      IMPORT_NAMES_MAX);
+	else
+		im->aliases.v[im->aliases.n++] = v;
 	return true;
 }
 
@@ -115,7 +118,7 @@ void import_remove_ar(struct import *im, const struct import_line *l)
 	}
 	for (size_t i = 0; i < d.n; i++) {
 		if (strcmp(d.v[i].key, "HOSTNAME") == 0 ||
-		    import_alias(im, slice_of(d.v[i].key)))
+		    import_alias(im, d.v[i].at, slice_of(d.v[i].key)))
 			n++;
 		else
 			import_tell_row(im, d.v[i].at,
@@ -350,7 +353,7 @@ void import_mta(struct import *im, const struct import_line *l)
 			import_tell(im, l, IMPORT_ABSENT, "%s", why);
 		return;
 	}
-	for (size_t i = 0; i < d.n; i++)
+	for (size_t i = 0; i < d.n && im->mistake.text == NULL; i++)
 		add_listener(im, l, slice_of(d.v[i].key));
 	import_tell(im, l, IMPORT_TAKEN,
 		    "listeners: mail of %zu of them is outgoing", d.n);
@@ -364,7 +367,7 @@ static size_t add_macro(struct import *im, const struct import_line *l,
 	size_t n = 0;
 
 	if (strcmp(i->key, "daemon_name") == 0 && rest.n > 0) {
-		while (rest.n > 0)
+		while (rest.n > 0 && im->mistake.text == NULL)
 			n += add_listener(im, l, slice_cut(&rest, '|'));
 	} else if (strcmp(i->key, "auth_type") != 0 &&
 		   strcmp(i->key, "auth_authen") != 0) {
@@ -387,7 +390,7 @@ void import_macro_list(struct import *im, const struct import_line *l)
 			import_tell(im, l, IMPORT_ABSENT, "%s", why);
 		return;
 	}
-	for (size_t i = 0; i < d.n; i++)
+	for (size_t i = 0; i < d.n && im->mistake.text == NULL; i++)
 		n += add_macro(im, l, &d.v[i]);
 	import_tell(im, l, IMPORT_TAKEN,
 		    "listeners: mail of %zu of them is outgoing; so is mail "

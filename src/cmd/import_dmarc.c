@@ -35,7 +35,7 @@ void import_dmarc_id(struct import *im, const struct import_line *l)
 	} else if (is_own(im, slice_of(l->value))) {
 		import_tell(im, l, IMPORT_TAKEN, "as %s:%u",
 			    import_shown(im, other->at.file), other->at.line);
-	} else if (import_alias(im, slice_of(l->value))) {
+	} else if (import_alias(im, l->at, slice_of(l->value))) {
 		import_set(im, l, "authserv_aliases", NULL);
 		import_tell(im, l, IMPORT_TAKEN,
 			    "authserv_aliases; the name of %s:%u is written",
@@ -56,7 +56,7 @@ void import_trusted_ids(struct import *im, const struct import_line *l)
 		struct slice s = next_of(&rest);
 
 		if (s.n > 0 && !is_own(im, s))
-			n += import_alias(im, s);
+			n += import_alias(im, l->at, s);
 	}
 	if (n > 0)
 		import_set(im, l, "authserv_aliases", NULL);

@@ -64,20 +64,20 @@ static void add_entry(struct import *im, const struct import_entry *e)
 	im->entries[im->nentries++] = *e;
 }
 
-/* Each "%" becomes `domain`. */
+/* Each "%" becomes `domain`; NULL: too long for a path. */
 static const char *replaced(struct import *im, const char *text,
 			    const char *domain)
 {
 	struct strbuf b;
 
-	strbuf_init(&b, im->arena, IMPORT_CONFIG_MAX);
+	strbuf_init(&b, im->arena, IMPORT_PATH_MAX);
 	for (; *text != '\0'; text++) {
 		if (*text == '%')
 			strbuf_adds(&b, domain);
 		else
 			strbuf_addc(&b, *text);
 	}
-	return strbuf_cstr(&b);
+	return b.overflow ? NULL : strbuf_cstr(&b);
 }
 
 /* i=, where it says more than d= and agrees with it. */
@@ -89,7 +89,7 @@ static const char *identity_of(struct import *im, const struct import_row *r,
 	if (r->identity == NULL)
 		return NULL;
 	v = replaced(im, r->identity, author);
-	if (!dkim_identity_ok(v, domain) ||
+	if (v == NULL || !dkim_identity_ok(v, domain) ||
 	    (v[0] == '@' && strcmp(v + 1, domain) == 0))
 		return NULL;
 	return v;
@@ -124,6 +124,11 @@ static void add_match(struct signing *s, const struct import_row *r,
 	e.domain = strcmp(k->domain, "%") == 0 ? domain : k->domain;
 	e.selector = k->selector;
 	e.file = replaced(im, k->file, domain);
+	if (e.file == NULL) {
+		import_tell_row(im, r->at, "the path of key \"%s\" is too long",
+				import_shown(im, r->key));
+		return;
+	}
 	e.identity = identity_of(im, r, below ? "%" : domain, e.domain);
 	add_entry(im, &e);
 }
@@ -174,11 +179,22 @@ static void sign_for(struct signing *s, const char *domain, bool below)
 		add_match(s, m.v[i], domain, below);
 }
 
+static void sign_for_target(struct signing *s, const struct import_row *r)
+{
+	if (r->scope == IMPORT_BELOW && domain_labels(r->target) < 2)
+		import_tell_row(s->im, r->at,
+				"nobody can sign for all below \"%s\"; name "
+				"each domain",
+				r->target);
+	else
+		sign_for(s, r->target, r->scope == IMPORT_BELOW);
+}
+
 static void sign_by_tables(struct signing *s)
 {
 	const struct import_row *v = s->rows.v;
 
-	for (size_t i = 0; i < s->rows.n; i++) {
+	for (size_t i = 0; i < s->rows.n; i++)
 		if (v[i].scope == IMPORT_ANY) {
 			if (strcmp(v[i].key, "%") != 0)
 				import_tell_row(s->im, v[i].at,
@@ -186,9 +202,8 @@ static void sign_by_tables(struct signing *s)
 						"each domain");
 		} else if (i == 0 || v[i - 1].scope != v[i].scope ||
 			   strcmp(v[i - 1].target, v[i].target) != 0) {
-			sign_for(s, v[i].target, v[i].scope == IMPORT_BELOW);
+			sign_for_target(s, &v[i]);
 		}
-	}
 }
 
 /* ---- Domain, KeyFile, Selector ---- */

@@ -148,9 +148,10 @@ struct ip_nets import_nets(struct import *im, const struct import_dataset *d)
 	struct ip_nets in, out, ret;
 
 	in = out = ret = (struct ip_nets){0};
-	in.v = arena_array(im->arena, NETS_MAX, sizeof(*in.v));
+	/* "localhost" gives two */
+	in.v = arena_array(im->arena, d->n < NETS_MAX / 2 ? 2 * d->n : NETS_MAX,
+			   sizeof(*in.v));
 	out.v = arena_array(im->arena, EXCLUSION_MAX, sizeof(*out.v));
-	ret.v = arena_array(im->arena, NETS_MAX, sizeof(*ret.v));
 	for (size_t i = 0; i < d->n && im->mistake.text == NULL; i++) {
 		add_item(im, &d->v[i], &in, &out);
 		if (in.n == NETS_MAX)
@@ -158,6 +159,8 @@ struct ip_nets import_nets(struct import *im, const struct import_dataset *d)
 				      "%d networks or more; give fewer",
 				      NETS_MAX);
 	}
+	ret.v = arena_array(im->arena, out.n == 0 ? in.n : NETS_MAX,
+			    sizeof(*ret.v));
 	for (size_t i = 0; i < in.n && im->mistake.text == NULL; i++) {
 		struct ip_nets not = exclusions_in(im, &in.v[i], &out);
 

@@ -14,6 +14,32 @@
 #define SHOWN_MAX 100 /* bytes of a value in a message */
 #define WHAT_MAX  1024
 
+#define SUMMARY_MAX (16 * 1024 * 1024)
+
+struct import *import_new(struct arena *a,
+			  bool (*read)(void *arg, struct arena *a,
+				       const char *path, size_t max,
+				       struct slice *ret, const char **why),
+			  void *arg)
+{
+	struct import *im = arena_alloc(a, sizeof(*im));
+
+	im->arena = a;
+	im->read = read;
+	im->arg = arg;
+	im->dkim.program = "opendkim";
+	im->dkim.options = import_dkim_options;
+	im->dkim.noptions = import_ndkim_options;
+	im->dmarc.program = "opendmarc";
+	im->dmarc.options = import_dmarc_options;
+	im->dmarc.noptions = import_ndmarc_options;
+	strbuf_init(&im->summary, a, SUMMARY_MAX);
+	strbuf_init(&im->absent, a, SUMMARY_MAX);
+	strbuf_init(&im->rules, a, IMPORT_TEXT_MAX);
+	strbuf_init(&im->listeners, a, IMPORT_TEXT_MAX);
+	return im;
+}
+
 /* ---- what is told ---- */
 
 const char *import_shown(struct import *im, const char *text)
@@ -147,7 +173,7 @@ static struct slice content_of(struct slice line)
 	return slice_trim(line);
 }
 
-static bool is_text(struct slice s)
+bool import_is_text(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] < ' ' && s.p[i] != '\t')
@@ -158,12 +184,18 @@ static bool is_text(struct slice s)
 static struct import_line *add_line(struct import *im, struct import_source *s,
 				    struct import_place at)
 {
-	if (s->v == NULL)
-		s->v = arena_array(im->arena, IMPORT_LINES_MAX, sizeof(*s->v));
+	struct import_line *old = s->v;
+
 	if (s->n == IMPORT_LINES_MAX) {
 		import_refuse(im, at, "more than %d settings; give one file",
 			      IMPORT_LINES_MAX);
 		return NULL;
+	}
+	if (s->n == s->room) {
+		s->room = s->room == 0 ? 64 : 2 * s->room;
+		s->v = arena_array(im->arena, s->room, sizeof(*s->v));
+		if (s->n > 0)
+			memcpy(s->v, old, s->n * sizeof(*s->v));
 	}
 	s->v[s->n].at = at;
 	return &s->v[s->n++];
@@ -181,7 +213,7 @@ static struct import_line *read_line(struct import *im, struct import_source *s,
 	while (n < content.n && !ascii_iswsp(content.p[n]))
 		n++;
 	o = find_option(s, slice_first(content, n));
-	if (!is_text(content))
+	if (!import_is_text(content))
 		import_refuse(im, at, "a control character; give a text file");
 	else if (o == NULL)
 		import_refuse(

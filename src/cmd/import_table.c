@@ -9,6 +9,8 @@
 
 #include "mail/domain.h"
 
+#define NAMED_MAX 100
+
 /* Files, and what needs a file (db:, lua:): the latter is told. */
 static bool read_set(struct import *im, const struct import_line *l,
 		     struct import_dataset *d)
@@ -230,6 +232,11 @@ static void expand_names(struct import *im, struct import_signtable *t,
 			continue;
 		if (row.scope == IMPORT_HOST)
 			t->v[i].key = row.target;
+		else if (t->named++ == NAMED_MAX)
+			import_refuse(im, row.at,
+				      "more than %d rows with \"%%\" for many "
+				      "domains; name the domains",
+				      NAMED_MAX);
 		else
 			add_named(im, t, keys, &row);
 	}

@@ -41,6 +41,7 @@ struct import_row {
 struct import_signtable {
 	bool patterns; /* the first row that matches counts, not the nearest */
 	size_t n, room;
+	unsigned named;	      /* rows with "%" that are for many domains */
 	struct import_row *v; /* by scope, target and order */
 };
 
