@@ -96,6 +96,8 @@ const char *mta_complaint(struct arena *a, const struct mta_result *r);
 
 /* ---- mta_file.c: what is edited ---- */
 
+/* The file that symbolic links lead to, so that they stay; or `path`. */
+const char *mta_file_real(struct arena *a, const char *path);
 /* A file of at most 1 MB; NULL and a reason. */
 const char *mta_file_read(struct arena *a, const char *path, const char **err);
 /* A copy "PATH.mailseal-YYYYMMDDHHMMSS" with owner and mode; its path, or NULL

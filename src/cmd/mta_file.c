@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -57,6 +58,15 @@ static const char *read_with_stat(struct arena *a, const char *path,
 	if (text == NULL)
 		*err = arena_printf(a, "%s: %s", path, reason);
 	return text;
+}
+
+const char *mta_file_real(struct arena *a, const char *path)
+{
+	char *real = realpath(path, NULL);
+	const char *ret = arena_strdup(a, real != NULL ? real : path);
+
+	free(real);
+	return ret;
 }
 
 const char *mta_file_read(struct arena *a, const char *path, const char **err)

@@ -179,8 +179,10 @@ struct postfix *postfix_read(struct arena *a, const char *directory,
 		*err = "postconf does not tell its config_directory";
 		return NULL;
 	}
-	p->main_cf = arena_printf(a, "%s/main.cf", p->directory);
-	p->master_cf = arena_printf(a, "%s/master.cf", p->directory);
+	p->main_cf =
+		mta_file_real(a, arena_printf(a, "%s/main.cf", p->directory));
+	p->master_cf =
+		mta_file_real(a, arena_printf(a, "%s/master.cf", p->directory));
 	return read_master(p, err) ? p : NULL;
 }
 

@@ -48,8 +48,10 @@ struct sendmail *sendmail_read(struct arena *a, const char *directory,
 
 	s->arena = a;
 	s->directory = directory != NULL ? directory : DIRECTORY;
-	s->mc_path = arena_printf(a, "%s/sendmail.mc", s->directory);
-	s->cf_path = arena_printf(a, "%s/sendmail.cf", s->directory);
+	s->mc_path = mta_file_real(
+		a, arena_printf(a, "%s/sendmail.mc", s->directory));
+	s->cf_path = mta_file_real(
+		a, arena_printf(a, "%s/sendmail.cf", s->directory));
 	s->mc = mta_file_read(a, s->mc_path, &s->mc_error);
 	s->cf = mta_file_read(a, s->cf_path, &s->cf_error);
 	if (s->mc == NULL && s->cf == NULL) {

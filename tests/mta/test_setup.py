@@ -269,6 +269,49 @@ class SendmailSite(Site):
                 self.passes(mta, "reinject", mta.reinject_port, False)
                 check_end(self.t, d, "sendmail")
 
+    def debian(self):
+        """The sendmail.mc of Debian's package, through a symbolic link."""
+        mta = PlainSendmail(self.tree, authority=self.authority)
+        share = os.path.join(self.tree, "usr/share/sendmail")
+        text = read(os.path.join(share, "cf/debian/sendmail.mc")).replace(
+            "include(`/etc/mail/m4/", "sinclude(`/nosuch/")
+        mta.write("real.mc", text)
+        os.symlink("real.mc", os.path.join(mta.dir, "sendmail.mc"))
+        mta.write("sendmail.cf", "DZ8.17.1.9\n")
+        with self.daemon(mta, "sendmail") as d:
+            # the macro library where it belongs, for this process alone
+            p = subprocess.run(
+                ["unshare", "-m", "sh", "-e", "-c",
+                 "mount -t tmpfs share /usr/share || exit 99\n"
+                 "mkdir /usr/share/sendmail\n"
+                 'mount --bind "$0" /usr/share/sendmail\nexec "$@"', share,
+                 os.path.join(BUILD, "mailseal"), "setup", "sendmail", "-c",
+                 d.config, "--config-dir", mta.dir, "--apply"],
+                check=False, timeout=60, stdin=subprocess.DEVNULL,
+                capture_output=True, env={**os.environ, **SANITIZER})
+            status, out, err = p.returncode, p.stdout, p.stderr.decode()
+            if status == 99:
+                self.t.skip("Debian's sendmail.mc", "nothing can be mounted")
+                mta.close()
+                return
+            self.t.is_(status, 78, "Debian's sendmail.mc: --apply", out, err)
+            self.t.has(err, 'listener "submission"',
+                       "... and its daemons have other names")
+            made = read(os.path.join(mta.dir, "sendmail.cf"))
+            self.t.is_(re.findall(r"^(?:X|O InputM|O RejectN).*$", made,
+                                  re.MULTILINE),
+                       ["O InputMailFilters=mailseal", "O RejectNUL=true",
+                        f"Xmailseal, S=local:{mta.folder}/milter.sock, F=T, "
+                        "T=C:30s;S:30s;R:30s;E:60s"], "... sendmail.cf")
+            self.t.ok(os.path.islink(os.path.join(mta.dir, "sendmail.mc")),
+                      "... the link stays")
+            new = read(os.path.join(mta.dir, "real.mc"))
+            self.t.is_(new.replace("".join(
+                x for x in new.splitlines(True)
+                if x.startswith("INPUT_MAIL_FILTER(`mailseal'")), ""), text,
+                "... one line more, and nothing else")
+        mta.close()
+
     def unsafe(self):
         """A folder that its group can write to: check-config says that
         Sendmail does not start, and it does not."""
@@ -308,7 +351,7 @@ def main():
             t.skip("Sendmail", why)
         else:
             s = SendmailSite(t, key, authority, tree)
-            tests += [s.files, s.guide, s.unsafe]
+            tests += [s.files, s.guide, s.debian, s.unsafe]
         for test in tests:
             with t.group(test.__qualname__):
                 test()
