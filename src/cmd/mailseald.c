@@ -2,7 +2,8 @@
  * mailseald: argv, wiring, privileges; no logic.
  *
  * Order of start: configuration, key process, keys and socket (these may need
- * root), block signals, drop privileges, then threads (resolver, libmilter).
+ * root), block signals, drop privileges, sandbox, then threads (resolver,
+ * libmilter).
  * libmilter takes SIGHUP, SIGTERM and SIGINT for itself unless they are blocked
  * in every thread before it starts: it runs in a thread of its own, and main
  * waits for signals.
@@ -23,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/confine.h"
 #include "cmd/key_process.h"
 #include "config.h"
 #include "control/notify.h"
@@ -379,6 +381,10 @@ static int run(struct app *app, struct keyd *keyd, const sigset_t *signals,
 	strbuf_init(&late, c->arena, ERRORS_MAX);
 	bound_stacks();
 	raise_descriptors();
+	if (!confine(c)) {
+		listen_close(c->socket, fd);
+		return EX_OSERR;
+	}
 	if (app_start(app, kick_wake, &errors, &late)) {
 		log_lines(strbuf_slice(&late), LOG_LEVEL_WARN);
 		return serve(app, keyd, signals, fd);

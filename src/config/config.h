@@ -121,6 +121,7 @@ struct config {
 	const char *authserv_id;  /* canonical; default: the host's name */
 	struct string_list authserv_aliases;
 	const char *user;	   /* "" : stay who we are */
+	int64_t sandbox;	   /* boolean */
 	int64_t shutdown_timeout;  /* seconds */
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */

@@ -44,6 +44,8 @@ const struct config_option config_options[] = {
 	 NULL, "names whose incoming Authentication-Results are removed too"},
 	{"user", OPTION_STRING, AT(user), "\"mailseal\"", 0, 0, NULL,
 	 "user to become when started as root; empty: none"},
+	{"sandbox", OPTION_BOOLEAN, AT(sandbox), "true", 0, 0, NULL,
+	 "give up system calls and writable folders that we do not need"},
 	{"shutdown_timeout", OPTION_INTEGER, AT(shutdown_timeout), "20", 1,
 	 300, NULL, "seconds that messages in flight may take after SIGTERM"},
 	{"on_internal_error", OPTION_WORD, AT(on_internal_error),

@@ -11,9 +11,23 @@
 #define MAILSEAL_CONTROL_SANDBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* The key process: reads files whoever owns them, answers on the sockets that
  * it has, and does nothing else.  False when that cannot be had. */
 bool sandbox_keys(void);
+
+/*
+ * The filter: after privileges were dropped and before any thread exists.
+ * `folders`: where files may still be written, made and removed, and nowhere
+ * else; "" is passed over, and for one that is not there it is the folder in
+ * which it would be made.  Reading stays as it is.  False and *err (a constant) when system calls cannot be filtered.
+ */
+bool sandbox_filter(const char *const *folders, size_t n, const char **err);
+/* Does the kernel hold us to those folders?  False on one without Landlock. */
+bool sandbox_holds_folders(void);
+/* Is `folder` one of them, or in one?  True when nothing holds us.  For a
+ * reload: what is new there needs a restart. */
+bool sandbox_may_write(const char *folder);
 
 #endif

@@ -340,7 +340,8 @@ static bool set_up_writer(struct journal_db *d)
 	return run_text(d, "PRAGMA secure_delete = ON;"
 			   "PRAGMA journal_mode = WAL;"
 			   "PRAGMA synchronous = NORMAL;"
-			   "PRAGMA journal_size_limit = 1048576");
+			   "PRAGMA journal_size_limit = 1048576;"
+			   "PRAGMA temp_store = MEMORY");
 }
 
 static enum journal_status set_up(struct journal_db *d)

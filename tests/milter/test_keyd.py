@@ -100,9 +100,14 @@ def key_process(d):
 
 def privileges(t, w, d):
     uid = str(pwd.getpwnam(USER).pw_uid)
+    send(d, "main.test")  # then all threads are there
     s = status_of(d.process.pid)
     t.is_(s["Uid"].split(), [uid] * 4, "the filter is not root")
     t.is_(s["CapPrm"].strip("0"), "", "it has no capability")
+    tasks = [status_of(f"{d.process.pid}/task/{n}")
+             for n in os.listdir(f"/proc/{d.process.pid}/task")]
+    t.ok(len(tasks) > 2 and {(s["NoNewPrivs"], s["Seccomp"]) for s in tasks}
+         == {("1", "2")}, "each of its threads is confined", tasks)
     p = subprocess.run(["cat", w.key["main"].path], user=USER, check=False,
                        capture_output=True)
     t.has(p.stderr.decode(), "Permission denied", "its user cannot read a key")
@@ -202,8 +207,11 @@ def keys_stuck(t, w):
 
 def no_separation(t, w):
     """Who does not become another user needs no key process."""
-    with Daemon(domains={"main.test": [("s", w.key["main"].path)]}) as d:
+    with Daemon(domains={"main.test": [("s", w.key["main"].path)]},
+                extra="sandbox = false;\n") as d:
         t.is_(children(d.process.pid), [], "no user: no key process")
+        t.is_(status_of(d.process.pid)["Seccomp"], "0",
+              "sandbox = false: no filter of system calls")
         t.has(send(d, "main.test").field("DKIM-Signature") or "",
               "d=main.test", "no user: is signed")
         check_end(t, d, "no user")
