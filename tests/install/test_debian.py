@@ -355,8 +355,11 @@ def check_root_conf(t, debian):
 
 
 def check_instances(t, debian):
-    conf = read(debian.root + "/etc/mailseal.conf")
-    write(debian.root + "/etc/mailseal/common.conf", conf)
+    write(debian.root + "/etc/mailseal/common.conf",
+          'resolver = { zone_file = "/etc/mailseal/zone"; };\n'
+          'networks = { sign = [ "192.0.2.7" ]; };\n'
+          'outbound = { domains = ( { domain = "example.org"; keys = ('
+          f' {{ selector = "s"; file = "{KEY}"; }} ); }} ); }};\n')
     units = []
     for name in ("inbound", "outbound"):
         units.append("mailseald@" + name)
