@@ -24,7 +24,7 @@ static bool signs(const struct postfix *p, const struct config *c)
 	return mta_signs(c);
 }
 
-/* Without smtpd_forbid_bare_newline (3.9, 3.8.5, 3.7.10, 3.6.14, 3.5.24) what
+/* Without smtpd_forbid_bare_newline (3.9, 3.8.4, 3.7.9, 3.6.13, 3.5.23) what
  * was advised for CVE-2023-51764 has to do. */
 static bool takes_bare_newlines(const struct postfix *p, const struct config *c)
 {
@@ -63,54 +63,93 @@ static const struct setting {
 	const char *name;
 	enum kind kind;
 	const char *value; /* LONGER: seconds */
-	const char *good;  /* words */
+	const char *good;  /* WORD: others that will do, or NULL */
 	bool (*when)(const struct postfix *p, const struct config *c);
 	int64_t (*ours)(const struct config *c);
 	const char *option; /* of ours that it is compared with */
 	const char *why, *wrong;
 } table[] = {
-	{"smtpd_milters", FIRST, "", "", NULL, NULL, NULL,
-	 "mail that arrives by SMTP: first, to see it as it came; the milters "
-	 "behind it find our results",
-	 "mail that arrives by SMTP is neither checked nor signed"},
-	{"non_smtpd_milters", LAST, "", "", signs, NULL, NULL,
-	 "mail of sendmail(1) and cron: last, so that what other milters "
-	 "change is signed",
-	 "mail of sendmail(1) and cron is not signed"},
-	{"internal_mail_filter_classes", HAS, "bounce", "", signs, NULL, NULL,
-	 "bounces are signed too", "bounces are not signed"},
-	{"milter_default_action", ACTION, "tempfail", "shutdown", NULL, NULL,
-	 NULL, "mailseald is down: the sender tries again", ""},
-	{"milter_protocol", NUMBER, "6", "", NULL, NULL, NULL,
-	 "older versions lose leading spaces, which signatures with c=simple "
-	 "need",
-	 "signatures with c=simple fail, because leading spaces are lost"},
-	{"milter_connect_timeout", LONGER, "30", "", NULL, drain_time,
-	 "shutdown_timeout", "longer than a restart of mailseald may take",
-	 "a restart of mailseald makes mail wait for its next try"},
-	{"milter_command_timeout", LONGER, "30", "", NULL, message_time,
-	 "resolver.message_timeout",
-	 "longer than mailseald may wait for the DNS",
-	 "Postfix gives up while mailseald waits for the DNS"},
-	{"milter_content_timeout", LONGER, "300", "", NULL, message_time,
-	 "resolver.message_timeout",
-	 "the same, when the whole message has been handed over",
-	 "Postfix gives up while mailseald waits for the DNS"},
-	{"smtpd_forbid_bare_newline", WORD, "normalize", "yes reject",
-	 normalizes, NULL, NULL, ONE_MESSAGE, SMUGGLED},
-	{"smtpd_forbid_bare_newline", WORD, "yes", "", only_forbids, NULL, NULL,
-	 ONE_MESSAGE, SMUGGLED},
-	{"cleanup_replace_stray_cr_lf", WORD, "yes", "", NULL, NULL, NULL,
-	 "nor may one that leaves: no CR or LF by itself",
-	 "a message with CR or LF by itself can be taken for two by its "
-	 "receiver"},
-	{"smtpd_data_restrictions", HAS, "reject_unauth_pipelining", "",
-	 takes_bare_newlines, NULL, NULL,
-	 "this Postfix has no smtpd_forbid_bare_newline: update it, and until "
-	 "then (CVE-2023-51764)",
-	 SMUGGLED},
-	{"smtpd_discard_ehlo_keywords", HAS, "chunking", "",
-	 takes_bare_newlines, NULL, NULL, "the same, for BDAT", SMUGGLED},
+	{.name = "smtpd_milters",
+	 .kind = FIRST,
+	 .why = "mail that arrives by SMTP: first, to see it as it came; the "
+		"milters behind it find our results",
+	 .wrong = "mail that arrives by SMTP is neither checked nor signed"},
+	{.name = "non_smtpd_milters",
+	 .kind = LAST,
+	 .when = signs,
+	 .why = "mail of sendmail(1) and cron: last, so that what other "
+		"milters change is signed",
+	 .wrong = "mail of sendmail(1) and cron is not signed"},
+	{.name = "internal_mail_filter_classes",
+	 .kind = HAS,
+	 .value = "bounce",
+	 .when = signs,
+	 .why = "bounces are signed too",
+	 .wrong = "bounces are not signed"},
+	{.name = "milter_default_action",
+	 .kind = ACTION,
+	 .value = "tempfail",
+	 .why = "mailseald is down: the sender tries again"},
+	{.name = "milter_protocol",
+	 .kind = NUMBER,
+	 .value = "6",
+	 .why = "older versions lose leading spaces, which signatures with "
+		"c=simple need",
+	 .wrong = "signatures with c=simple fail, because leading spaces are "
+		  "lost"},
+	{.name = "milter_connect_timeout",
+	 .kind = LONGER,
+	 .value = "30",
+	 .ours = drain_time,
+	 .option = "shutdown_timeout",
+	 .why = "longer than a restart of mailseald may take",
+	 .wrong = "a restart of mailseald makes mail wait for its next try"},
+	{.name = "milter_command_timeout",
+	 .kind = LONGER,
+	 .value = "30",
+	 .ours = message_time,
+	 .option = "resolver.message_timeout",
+	 .why = "longer than mailseald may wait for the DNS",
+	 .wrong = "Postfix gives up while mailseald waits for the DNS"},
+	{.name = "milter_content_timeout",
+	 .kind = LONGER,
+	 .value = "300",
+	 .ours = message_time,
+	 .option = "resolver.message_timeout",
+	 .why = "the same, when the whole message has been handed over",
+	 .wrong = "Postfix gives up while mailseald waits for the DNS"},
+	{.name = "smtpd_forbid_bare_newline",
+	 .kind = WORD,
+	 .value = "normalize",
+	 .good = "yes reject",
+	 .when = normalizes,
+	 .why = ONE_MESSAGE,
+	 .wrong = SMUGGLED},
+	{.name = "smtpd_forbid_bare_newline",
+	 .kind = WORD,
+	 .value = "yes",
+	 .when = only_forbids,
+	 .why = ONE_MESSAGE,
+	 .wrong = SMUGGLED},
+	{.name = "cleanup_replace_stray_cr_lf",
+	 .kind = WORD,
+	 .value = "yes",
+	 .why = "nor may one that leaves: no CR or LF by itself",
+	 .wrong = "a message with CR or LF by itself can be taken for two by "
+		  "its receiver"},
+	{.name = "smtpd_data_restrictions",
+	 .kind = HAS,
+	 .value = "reject_unauth_pipelining",
+	 .when = takes_bare_newlines,
+	 .why = "this Postfix has no smtpd_forbid_bare_newline: update it, "
+		"and until then (CVE-2023-51764)",
+	 .wrong = SMUGGLED},
+	{.name = "smtpd_discard_ehlo_keywords",
+	 .kind = HAS,
+	 .value = "chunking",
+	 .when = takes_bare_newlines,
+	 .why = "the same, for BDAT",
+	 .wrong = SMUGGLED},
 };
 #define NTABLE (sizeof(table) / sizeof(*table))
 
