@@ -335,11 +335,15 @@ static bool add_listener(struct import *im, const struct import_line *l,
 
 	if (name.n == 0)
 		return false;
-	if (im->listeners.n == 0 || memmem(im->listeners.p, im->listeners.n,
-					   group, strlen(group)) == NULL)
-		strbuf_printf(&im->listeners, "%s\t%s",
-			      im->listeners.n > 0 ? ",\n" : "", group);
 	import_set(im, l, "listeners", NULL);
+	if (im->listeners.n > 0 && memmem(im->listeners.p, im->listeners.n,
+					  group, strlen(group)) != NULL)
+		return true;
+	if (im->nlisteners++ == IMPORT_NAMES_MAX)
+		import_refuse(im, l->at, "%s: more than %d names; give fewer",
+			      l->option->name, IMPORT_NAMES_MAX);
+	strbuf_printf(&im->listeners, "%s\t%s",
+		      im->listeners.n > 0 ? ",\n" : "", group);
 	return true;
 }
 

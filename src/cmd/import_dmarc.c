@@ -79,7 +79,8 @@ void import_reject(struct import *im, const struct import_line *l)
 	import_set(im, l, "dmarc.disposition", "\"honor\"");
 	import_tell(im, l, IMPORT_TAKEN,
 		    "dmarc.disposition = \"honor\", as was chosen there: "
-		    "p=reject is rejected, p=quarantine quarantined");
+		    "p=reject is rejected, p=quarantine quarantined, and what "
+		    "the DNS leaves open is delivered");
 }
 
 void import_hold(struct import *im, const struct import_line *l)

@@ -47,6 +47,13 @@ static void read_key(struct import *im, const struct import_item *i,
 				import_shown(im, i->key));
 		return;
 	}
+	if (strchr(i->key, '*') != NULL) {
+		import_tell_row(im, i->at,
+				"key \"%s\" is a pattern; give each key its "
+				"name",
+				import_shown(im, i->key));
+		return;
+	}
 	if (!is_path(rest)) {
 		import_tell_row(im, i->at,
 				"key \"%s\" stands in the table itself; put it "

@@ -336,6 +336,29 @@ Socket			local:@DIR@/sock
 """
 
 
+def other_files(t):
+    """Files of opendmarc, and paths below BaseDirectory."""
+    with Folder() as f:
+        f.write("hosts", "192.0.2.0/24 # ours\nmail.example\n")
+        f.write("arc", "lists.example\n\n# none\n")
+        f.write("keys", "k one.example:s1:./key.pem\n*x two.example:s:@KEY@\n")
+        conf = f.write("opendkim.conf", "BaseDirectory @DIR@\n"
+                       "KeyTable refile:keys\nPeerList 198.51.100.1\n"
+                       "SigningTable csl:one.example=k,two.example=nix\n")
+        dmarc = f.write("opendmarc.conf", "IgnoreHosts @DIR@/hosts\n"
+                        "DomainWhitelistFile @DIR@/arc\n"
+                        "BaseDirectory @DIR@\nPublicSuffixList ./psl\n")
+        out, err = run(t, "other files", conf, dmarc)
+        for part in ('internal = [ "127.0.0.0/8", "::1", "198.51.100.1", '
+                     '"192.0.2.0/24" ];', 'arc_sealer = [ "lists.example" ];',
+                     f'file = "{f.dir}/./key.pem"',
+                     f'public_suffix_file = "{f.dir}/./psl"'):
+            t.has(out, part, f"other files: {part}")
+        for part in ("/hosts:2: no counterpart", "/keys:2: no counterpart",
+                     'no usable key "nix"'):
+            t.has(err, part, f"other files: {part}")
+
+
 def peers(t, tree):
     whole(t, "verifier", [("opendkim.conf", PEER_VERIFY),
                           ("opendmarc.conf", PEER_DMARC)],
@@ -384,6 +407,18 @@ BAD = [
     ("action", "On-NoSignature bounce\n", DATAERR, r"is no action; give acc"),
     ("nameserver", "Nameservers ns.example\n", DATAERR, r"is no address; gi"),
     ("UMask", "UMask -1\n", DATAERR, r":1: UMask: .*octal"),
+    ("settings", "Syslog yes\n" * 10001, DATAERR,
+     ":10001: more than 10000 settings"),
+    ("names", "MTA " + ",".join(f"l{n}" for n in range(1001)), DATAERR,
+     ":1: MTA: more than 1000 names"),
+    ("aliases", "RemoveARFrom " + ",".join(f"a{n}.x" for n in range(1001)),
+     DATAERR, ":1: more than 1000 names"),
+    ("exclusions", "InternalHosts 10.0.0.0/8" + "".join(
+        f",!10.0.0.{n}" for n in range(101)), DATAERR,
+     ":1: more than 100 exclusions"),
+    ("rows for many", "KeyTable csl:a.b=a.b:s:/k\nSigningTable csl:" +
+     ",".join(f".a{n}.b=%" for n in range(101)), DATAERR,
+     ':2: more than 100 rows with "%"'),
     ("escape", "Domi\x7fan x\n", DATAERR, r'no option "Domi\\x7fan"'),
 ]
 
@@ -459,7 +494,8 @@ def main():
         with t.group(name):
             check(t, tree)
     for name, check in (("settings", settings), ("bad input", bad_input),
-                        ("files", whole_files), ("keys", keys_to_mend)):
+                        ("files", whole_files),
+                        ("other files", other_files), ("keys", keys_to_mend)):
         with t.group(name):
             check(t)
     t.done()
