@@ -52,7 +52,7 @@ FOREIGN = {
 }
 BANNED = ("strcpy strcat sprintf vsprintf atoi strtok gets tolower toupper "
           "isalpha").split()
-LIBRARIES = "libopendkim libspf2 libopendmarc libmilter".split()
+LIBRARIES = "libopendkim libspf2 libopendmarc libmilter libjansson".split()
 
 
 def without_text(source):

@@ -6,7 +6,7 @@ static bool is_plain(char c)
 	return c >= ' ' && c <= '~' && c != '"' && c != '\\';
 }
 
-void json_string(struct strbuf *b, struct slice s)
+void json_wire(struct strbuf *b, struct slice s)
 {
 	strbuf_addc(b, '"');
 	while (s.n > 0) {
@@ -46,7 +46,7 @@ void json_slice(struct strbuf *b, const char *name, struct slice value,
 {
 	json_name(b, name);
 	if (present)
-		json_string(b, value);
+		json_wire(b, value);
 	else
 		strbuf_adds(b, "null");
 }

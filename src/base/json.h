@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-void json_string(struct strbuf *b, struct slice s);
+void json_wire(struct strbuf *b, struct slice s);
 /* "NAME": in an object, after a comma where one is needed. */
 void json_name(struct strbuf *b, const char *name);
 /* ... and a string, a number, true or false; NULL or !present is null. */

@@ -67,6 +67,9 @@ void log_flush(void);
 
 #define log_debug(...) log_at(LOG_LEVEL_DEBUG, LOG_EVENT_NOTE, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_LEVEL_INFO, LOG_EVENT_NOTE, __VA_ARGS__)
+#define log_start(...)	log_at(LOG_LEVEL_INFO, LOG_EVENT_START, __VA_ARGS__)
+#define log_stop(...)	log_at(LOG_LEVEL_INFO, LOG_EVENT_STOP, __VA_ARGS__)
+#define log_reload(...) log_at(LOG_LEVEL_INFO, LOG_EVENT_RELOAD, __VA_ARGS__)
 #define log_warn(...)  log_limited(LOG_LEVEL_WARN, LOG_EVENT_NOTE, __VA_ARGS__)
 #define log_error(...) log_limited(LOG_LEVEL_ERROR, LOG_EVENT_NOTE, __VA_ARGS__)
 

@@ -34,7 +34,7 @@ enum log_person {
 	LOG_NOBODY,
 	LOG_ADDRESS, /* "user@example.org", "<user@example.org>" */
 	LOG_LOGIN,
-	LOG_SUBJECT, /* of a client's certificate */
+	LOG_SUBJECT, /* a name, as a whole */
 	LOG_REASON,  /* words of ours, in which a login or address may be */
 };
 

@@ -86,8 +86,12 @@ static void print_text(struct arena *a, const struct client_facts *client,
 		       const struct results *r, const struct verdict *v,
 		       struct slice authres)
 {
+	struct log_fields f;
+
+	log_fields_init(&f, a);
+	explain_inbound(&f, client, envelope, r, v);
 	printf("Authentication-Results: %.*s\n", (int)authres.n, authres.p);
-	printf("%s\n", explain_inbound(a, client, envelope, r, v));
+	puts(log_fields_text(&f));
 	if (r->second_opinion != NULL)
 		printf("libopendmarc differs: %s\n", r->second_opinion);
 }

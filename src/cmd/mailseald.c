@@ -27,6 +27,7 @@
 #include "cmd/confine.h"
 #include "cmd/key_process.h"
 #include "config.h"
+#include "control/json_log.h"
 #include "control/notify.h"
 #include "milter/milter.h"
 
@@ -146,7 +147,7 @@ static void log_dns(struct app *app)
 	struct dns_counters n;
 
 	dns_counters_get(app->env.dns, &n);
-	log_info("dns: asked=%" PRIu64 " cached=%" PRIu64 " sent=%" PRIu64
+	log_stop("dns: asked=%" PRIu64 " cached=%" PRIu64 " sent=%" PRIu64
 		 " timeouts=%" PRIu64 " found=%" PRIu64 " nodata=%" PRIu64
 		 " nxdomain=%" PRIu64 " tempfail=%" PRIu64 " refused=%" PRIu64
 		 " outages=%" PRIu64,
@@ -161,7 +162,7 @@ static void log_keys(struct app *app)
 	struct keyring_counters n;
 
 	keyring_counters_get(app->keyring, &n);
-	log_info("keys: loaded=%zu loads=%" PRIu64 " failures=%" PRIu64,
+	log_stop("keys: loaded=%zu loads=%" PRIu64 " failures=%" PRIu64,
 		 n.loaded, n.loads, n.failures);
 }
 
@@ -170,7 +171,7 @@ static void log_dmarc(const struct app *app)
 	struct tally_counters n;
 
 	tally_get(app->tally, &n);
-	log_info("dmarc: pass=%" PRIu64 " fail=%" PRIu64 " none=%" PRIu64
+	log_stop("dmarc: pass=%" PRIu64 " fail=%" PRIu64 " none=%" PRIu64
 		 " temperror=%" PRIu64 " permerror=%" PRIu64
 		 " would-quarantine=%" PRIu64 " would-reject=%" PRIu64
 		 " quarantined=%" PRIu64 " rejected=%" PRIu64,
@@ -186,7 +187,7 @@ static void log_submission(const struct app *app)
 	struct tally_counters n;
 
 	tally_get(app->tally, &n);
-	log_info("submission: owned=%" PRIu64 " not-owned=%" PRIu64
+	log_stop("submission: owned=%" PRIu64 " not-owned=%" PRIu64
 		 " weak-login=%" PRIu64 " refused-credential=%" PRIu64
 		 " over-limit=%" PRIu64 " weak-tls=%" PRIu64,
 		 n.gate_ok[TALLY_GATE_SENDER], n.gate_fault[TALLY_GATE_SENDER],
@@ -206,7 +207,7 @@ static void log_preflight(void *arg, const struct preflight_count *c)
 		strbuf_printf(&b, " %s=%" PRIu64,
 			      preflight_rule_name((enum preflight_rule)i),
 			      c->bad[i]);
-	log_info("preflight: %s checked=%" PRIu64 " unknown=%" PRIu64 "%s",
+	log_stop("preflight: %s checked=%" PRIu64 " unknown=%" PRIu64 "%s",
 		 c->domain, c->checked, c->unknown, strbuf_cstr(&b));
 	arena_free(a);
 }
@@ -218,7 +219,7 @@ static void log_journal(const struct app *app)
 	if (app->journal == NULL)
 		return;
 	journal_counters_get(app->journal, &n);
-	log_info("journal: written=%" PRIu64 " dropped=%" PRIu64, n.written,
+	log_stop("journal: written=%" PRIu64 " dropped=%" PRIu64, n.written,
 		 n.dropped);
 }
 
@@ -239,9 +240,10 @@ static void reload(struct app *app)
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&warnings, a, ERRORS_MAX);
 	if (app_reload(app, &errors, &warnings))
-		log_info("tables of senders and credentials are read again");
+		log_reload("tables of senders and credentials are read again");
 	else
-		log_error("the tables stay as they were");
+		log_at(LOG_LEVEL_ERROR, LOG_EVENT_RELOAD,
+		       "the tables stay as they were");
 	log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);
 	log_lines(strbuf_slice(&warnings), LOG_LEVEL_WARN);
 	arena_free(a);
@@ -275,8 +277,8 @@ static int serve(struct app *app, struct keyd *keyd, const sigset_t *signals,
 		log_error("cannot create a thread");
 		return EX_OSERR;
 	}
-	log_info("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
-		 c->authserv_id);
+	log_start("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
+		  c->authserv_id);
 	notify("READY=1");
 	wait_for_end(app, signals);
 	notify("STOPPING=1");
@@ -291,7 +293,8 @@ static int serve(struct app *app, struct keyd *keyd, const sigset_t *signals,
 	log_submission(app);
 	preflight_tally_each(tally_preflight(app->tally), log_preflight, NULL);
 	log_journal(app);
-	log_info("stopped");
+	log_flush();
+	log_stop("stopped");
 	if (key_process_lost())
 		return EX_OSERR;
 	return status == 0 ? 0 : EX_SOFTWARE;
@@ -361,6 +364,7 @@ static void open_log(const struct config *c)
 	const struct log_options o = {
 		.target = (enum log_target)c->log.target,
 		.level = (enum log_level)c->log.level,
+		.json = c->log.format == LOG_FORMAT_JSON ? json_log_line : NULL,
 	};
 
 	log_open("mailseald", &o);

@@ -127,11 +127,13 @@ static bool report(const struct again *x, const struct results *r,
 {
 	struct slice authres =
 		stamp_authres(x->arena, x->env.authserv_id, r, v);
+	struct log_fields f;
 	bool same;
 
 	printf("Authentication-Results: %.*s\n", (int)authres.n, authres.p);
-	printf("%s\n",
-	       explain_inbound(x->arena, &x->client, &x->envelope, r, v));
+	log_fields_init(&f, x->arena);
+	explain_inbound(&f, &x->client, &x->envelope, r, v);
+	puts(log_fields_text(&f));
 	if (!slice_is(get(x, "$.config"), x->app->config->digest))
 		puts("the configuration is not the one of the record");
 	same = compare(x, "Authentication-Results", "$.results.authres",

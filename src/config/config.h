@@ -35,6 +35,17 @@ enum login_realm {
 	LOGIN_REALM_STRIP,
 };
 
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON,
+};
+
+enum log_personal {
+	LOG_PERSONAL_KEEP,
+	LOG_PERSONAL_HASH,
+	LOG_PERSONAL_OMIT,
+};
+
 enum on_error {
 	ON_ERROR_ACCEPT,
 	ON_ERROR_TEMPFAIL,
@@ -133,6 +144,8 @@ struct config {
 	struct {
 		int64_t target; /* enum log_target */
 		int64_t level;	/* enum log_level */
+		int64_t format; /* enum log_format */
+		int64_t personal; /* enum log_personal */
 	} log;
 	struct {
 		struct string_list servers;

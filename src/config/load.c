@@ -261,6 +261,11 @@ static void check_whole(struct loader *l)
 			"dkim.min_rsa_bits is above dkim.max_rsa_bits; "
 			"lower it to at most %lld",
 			(long long)c->dkim.max_rsa_bits);
+	if (c->log.personal == LOG_PERSONAL_HASH && c->secret[0] == '\0')
+		config_complain_line(
+			l, l->file, 0,
+			"log.personal = \"hash\" needs secret; give it a text "
+			"that nobody guesses");
 	if (c->journal.hash_local_parts && c->secret[0] == '\0')
 		config_complain_line(
 			l, l->file, 0,

@@ -14,6 +14,8 @@
 static const char *const on_error_words[] = {"accept", "tempfail", NULL};
 static const char *const target_words[] = {"stderr", "syslog", "journald",
 					   NULL};
+static const char *const format_words[] = {"text", "json", NULL};
+static const char *const personal_words[] = {"keep", "hash", "omit", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error",
 					  NULL};
 
@@ -67,6 +69,10 @@ const struct config_option config_options[] = {
 	 target_words, "stderr, syslog with facility mail, or journald"},
 	{"log.level", OPTION_WORD, AT(log.level), "\"info\"", 0, 0,
 	 level_words, "the least that is logged: debug, info, warn or error"},
+	{"log.format", OPTION_WORD, AT(log.format), "\"text\"", 0, 0,
+	 format_words, "text, or json: an object on each line"},
+	{"log.personal", OPTION_WORD, AT(log.personal), "\"keep\"", 0, 0,
+	 personal_words, "logins and local-parts: keep, hash or omit them"},
 
 	{"resolver.servers", OPTION_SERVERS, AT(resolver.servers), "[ ]", 0, 0,
 	 NULL, "DNS servers, addr or addr@port; none: /etc/resolv.conf"},

@@ -25,7 +25,6 @@
 #define LINE_COLUMNS 76
 /* Bytes of an old Subject that are kept: MTAs bound what a milter sends. */
 #define SUBJECT_KEPT_MAX 32768
-#define LOG_MAX		 1024
 
 struct awareness {
 	struct arena *arena;
@@ -138,29 +137,48 @@ static const char *drill_of(const struct awareness *w,
 	return NULL;
 }
 
-static void add_word(struct strbuf *b, const char *word)
+static void log_begin(struct log_fields *log, struct arena *a)
 {
-	strbuf_printf(b, "%s%s", b->n > 0 ? "," : "", word);
+	log_fields_init(log, a);
+	log_list(log, " awareness=", "awareness");
 }
 
-static const char *log_of(const struct awareness *w, struct arena *a,
-			  const struct awareness_facts *f,
-			  const struct awareness_marks *m)
+static void log_mark_of(struct log_fields *log, size_t *n, const char *word)
 {
-	struct strbuf b;
+	log_string(log, (*n)++ > 0 ? "," : "", NULL, word, "");
+}
 
-	strbuf_init(&b, a, LOG_MAX);
+static void log_marks(const struct awareness *w, struct arena *a,
+		      const struct awareness_facts *f,
+		      struct awareness_marks *m)
+{
+	struct log_fields *log = &m->log;
+	size_t n = 0;
+
+	log_begin(log, a);
 	if (w->tag[0] != '\0' && f->untagged)
-		add_word(&b, "untagged");
+		log_mark_of(log, &n, "untagged");
 	if (m->tagged)
-		add_word(&b, "tag");
+		log_mark_of(log, &n, "tag");
 	if (m->external)
-		add_word(&b, "header");
-	if (m->warning != NULL) {
-		add_word(&b, "warning");
-		strbuf_printf(&b, "(%s)", m->warning);
-	}
-	return b.n > 0 ? strbuf_cstr(&b) : "none";
+		log_mark_of(log, &n, "header");
+	if (m->warning != NULL)
+		log_mark_of(log, &n, "warning");
+	if (n == 0)
+		log_mark(log, "none");
+	log_end(log, "");
+	if (m->warning != NULL)
+		log_string(log, "(", "awareness_warning", m->warning, ")")
+			->person = LOG_SUBJECT;
+}
+
+static void log_drill(struct log_fields *log, struct arena *a,
+		      const char *domain)
+{
+	log_begin(log, a);
+	log_string(log, "", NULL, "drill", "");
+	log_end(log, "");
+	log_string(log, "(", "awareness_drill", domain, ")");
 }
 
 void awareness_decide(const struct awareness *w, struct arena *a,
@@ -171,7 +189,7 @@ void awareness_decide(const struct awareness *w, struct arena *a,
 
 	*ret = (struct awareness_marks){0};
 	if (drill != NULL) {
-		ret->log = arena_printf(a, "drill(%s)", drill);
+		log_drill(&ret->log, a, drill);
 		return;
 	}
 	if (w->tag[0] != '\0' && !f->untagged)
@@ -179,7 +197,7 @@ void awareness_decide(const struct awareness *w, struct arena *a,
 	ret->external = w->o.external_header;
 	if (w->imitation != NULL)
 		ret->warning = imitation_find(w->imitation, a, &r->authors);
-	ret->log = log_of(w, a, f, ret);
+	log_marks(w, a, f, ret);
 }
 
 static int by_text(const void *x, const void *y)

@@ -7,6 +7,7 @@
 #ifndef MAILSEAL_EVAL_EVAL_H
 #define MAILSEAL_EVAL_EVAL_H
 
+#include "base/log_fields.h"
 #include "mail/reply.h"
 #include "eval/facts.h"
 #include "eval/results.h"
@@ -124,6 +125,7 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 		       struct verdict *v);
 /* Has a rule decided in place of DMARC? */
 bool policy_overruled(const struct verdict *v);
+const char *verdict_action_name(enum verdict_action action);
 /* The sealer on whose word DMARC was not followed (RFC 8617 7.2.2,
  * RFC 9990 3.1.6: local_policy), in at most `max` bytes; NULL when it was not. */
 const char *policy_arc_comment(struct arena *a, const struct results *r,
@@ -191,7 +193,8 @@ struct awareness_marks {
 	/* the new value of the (i+1)th Subject, with leading space and folds as
 	 * LF; NULL: stays.  Without Subject the first one is to be added. */
 	const char *subjects[AWARENESS_SUBJECTS_MAX];
-	const char *log; /* "tag,header,warning(...)" or "none" */
+	/* " awareness=tag,header,warning(...)" or " awareness=none" */
+	struct log_fields log;
 };
 
 struct awareness; /* immutable, for any thread */
@@ -291,12 +294,14 @@ struct slice stamp_received_spf(struct arena *a, const char *receiver,
 
 /* ---- explain.c ---- */
 /* "from=... client=... spf=... dkim=... dmarc=... disposition=...": the log
- * line without the queue id.  Wire text is escaped. */
-const char *explain_inbound(struct arena *a, const struct client_facts *client,
-			    const struct envelope_facts *envelope,
-			    const struct results *r, const struct verdict *v);
-/* "dkim=pass:dom/sel,dom/sel2", or the constant "dkim=none". */
-const char *explain_dkim(struct arena *a, const struct dkim_results *d);
+ * line without the queue id. */
+void explain_inbound(struct log_fields *f, const struct client_facts *client,
+		     const struct envelope_facts *envelope,
+		     const struct results *r, const struct verdict *v);
+/* "from=a.example,b.example"; `none`: what the text has when there is none. */
+void explain_authors(struct log_fields *f, const struct addr_authors *a,
+		     const char *none);
+void explain_client(struct log_fields *f, const struct ip *addr, bool local);
 /* The same results as one JSON object (RFC 8259). */
 const char *explain_json(struct arena *a, const struct results *r,
 			 struct slice authres);

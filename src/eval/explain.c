@@ -1,143 +1,179 @@
 /*
- * explain: the same results for people (one log line) and for programs
- * (JSON).  Wire text is escaped here, once.
+ * explain: the same results for people (the values of a log line) and for
+ * programs (JSON of the record).
  */
+#include <string.h>
+
 #include "base/json.h"
 #include "eval/eval.h"
 
-#define LOG_TEXT_MAX   128 /* bytes of one wire text in a log line */
-#define LINE_MAX_BYTES 4096
+#define LOG_TEXT_MAX 128 /* bytes of one wire text in a log line */
 /* Bytes of a list: what stands behind it is not to be pushed out of the line
  * (base/log.c). */
 #define AUTHORS_SHOWN	 300
 #define SIGNATURES_SHOWN 500
 #define OVERRIDE_SHOWN	 800
 
-static void add_wire(struct strbuf *b, struct slice s)
+static struct log_field *log_word(struct log_fields *f, const char *lead,
+				  const char *name, struct slice s)
 {
-	if (s.n == 0)
-		strbuf_adds(b, "-");
-	else
-		strbuf_add_word(b, s, LOG_TEXT_MAX);
+	return log_wire(f, lead, name, s.n > 0 ? s : SLICE("-"), LOG_WORD,
+			LOG_TEXT_MAX, "");
 }
 
-static void add_domains(struct strbuf *b, const struct addr_authors *a)
+void explain_authors(struct log_fields *f, const struct addr_authors *a,
+		     const char *none)
 {
+	size_t shown = strlen("from=");
+
+	log_list(f, "from=", "from");
 	if (a->ndomains == 0)
-		strbuf_adds(b, a->malformed ? "malformed" : "-");
+		log_mark(f, none);
 	for (size_t i = 0; i < a->ndomains; i++) {
-		if (b->n > AUTHORS_SHOWN) {
-			strbuf_adds(b, ",...");
+		if (shown > AUTHORS_SHOWN) {
+			log_mark(f, ",...");
+			f->cut = true;
 			break;
 		}
-		strbuf_printf(b, "%s%s", i > 0 ? "," : "", a->domains[i]);
+		log_string(f, i > 0 ? "," : "", NULL, a->domains[i], "");
+		shown += strlen(a->domains[i]) + (i > 0);
 	}
+	log_end(f, "");
 }
 
-static void add_spf(struct strbuf *b, const char *key,
+static void log_spf(struct log_fields *f, const char *lead, const char *name,
 		    const struct spf_result *s)
 {
-	if (!s->checked) {
-		strbuf_printf(b, " %s=skipped", key);
-		/* The same for both identities: once will do. */
-		if (s->identity == SPF_IDENTITY_MAILFROM && s->reason != NULL)
-			strbuf_printf(b, "(%s)", s->reason);
+	/* The same for both identities: once will do. */
+	bool told = s->identity == SPF_IDENTITY_MAILFROM && s->reason != NULL;
+
+	log_object(f, lead, name);
+	log_string(f, "", "result",
+		   s->checked ? spf_status_name(s->status) : "skipped", "");
+	if (!s->checked && told)
+		log_string(f, "(", "reason", s->reason, ")");
+	else if (s->checked && s->domain != NULL)
+		log_string(f, ":", "domain", s->domain, "");
+	log_end(f, "");
+}
+
+static void log_iprev(struct log_fields *f, const struct iprev_result *i)
+{
+	if (!i->checked)
 		return;
+	log_object(f, " iprev=", "iprev");
+	log_string(f, "", "result", iprev_status_name(i->status), "");
+	if (i->name != NULL)
+		log_string(f, ":", "name", i->name, "");
+	log_end(f, "");
+}
+
+/* Returns the bytes that the text has for it. */
+static size_t log_signature(struct log_fields *f, const char *lead,
+			    const struct dkim_result *r)
+{
+	const char *status = dkim_status_name(r->status);
+	size_t n = strlen(lead) + strlen(status);
+
+	log_object(f, lead, NULL);
+	log_string(f, "", "result", status, "");
+	if (r->domain != NULL && r->selector != NULL) {
+		log_string(f, ":", "domain", r->domain, "");
+		log_string(f, "/", "selector", r->selector, "");
+		n += strlen(r->domain) + strlen(r->selector) + 2;
 	}
-	strbuf_printf(b, " %s=%s%s%s", key, spf_status_name(s->status),
-		      s->domain != NULL ? ":" : "",
-		      s->domain != NULL ? s->domain : "");
+	if (r->reason != NULL) {
+		log_string(f, " (", "reason", r->reason, ")");
+		n += strlen(r->reason) + 3;
+	}
+	log_end(f, "");
+	return n;
 }
 
-static void add_iprev(struct strbuf *b, const struct iprev_result *i)
+static void log_dkim(struct log_fields *f, const struct dkim_results *d)
 {
-	if (i->checked)
-		strbuf_printf(b, " iprev=%s%s%s", iprev_status_name(i->status),
-			      i->name != NULL ? ":" : "",
-			      i->name != NULL ? i->name : "");
-}
+	size_t shown = strlen("dkim=");
 
-const char *explain_dkim(struct arena *a, const struct dkim_results *d)
-{
-	struct strbuf b;
-
-	strbuf_init(&b, a, LINE_MAX_BYTES);
-	strbuf_adds(&b, "dkim=");
+	log_list(f, " dkim=", "dkim");
 	if (d->n == 0)
-		strbuf_adds(&b, "none");
+		log_mark(f, "none");
 	for (size_t i = 0; i < d->n; i++) {
-		const struct dkim_result *r = &d->v[i];
-
-		if (b.n > SIGNATURES_SHOWN) {
-			strbuf_adds(&b, ",...");
+		if (shown > SIGNATURES_SHOWN) {
+			log_mark(f, ",...");
+			f->cut = true;
 			break;
 		}
-		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
-			      dkim_status_name(r->status));
-		if (r->domain != NULL && r->selector != NULL)
-			strbuf_printf(&b, ":%s/%s", r->domain, r->selector);
-		if (r->reason != NULL)
-			strbuf_printf(&b, " (%s)", r->reason);
+		shown += log_signature(f, i > 0 ? "," : "", &d->v[i]);
 	}
-	return strbuf_cstr(&b);
+	log_end(f, "");
 }
 
 /* "none", "pass:sealer.example", "fail:sealer.example (reason)" */
-static const char *explain_arc(struct arena *a, const struct arc_result *r)
+static void log_arc(struct log_fields *f, const struct arc_result *r)
 {
-	return arena_printf(a, "%s%s%s%s%s%s", arc_status_name(r->status),
-			    r->n > 0 ? ":" : "",
-			    r->n > 0 ? r->v[r->n - 1].seal_domain : "",
-			    r->reason != NULL ? " (" : "",
-			    r->reason != NULL ? r->reason : "",
-			    r->reason != NULL ? ")" : "");
+	log_object(f, " arc=", "arc");
+	log_string(f, "", "result", arc_status_name(r->status), "");
+	if (r->n > 0)
+		log_string(f, ":", "sealer", r->v[r->n - 1].seal_domain, "");
+	if (r->reason != NULL)
+		log_string(f, " (", "reason", r->reason, ")");
+	log_end(f, "");
 }
 
 /* What was done, by which rule, and what had been asked for. */
-static void add_disposition(struct strbuf *b, const struct verdict *v,
-			    const char *rules)
+static void log_disposition(struct log_fields *f, const struct verdict *v)
 {
-	strbuf_printf(b, " disposition=%s", dmarc_policy_name(v->disposition));
+	log_string(f, " disposition=", "disposition",
+		   dmarc_policy_name(v->disposition), "");
 	if (v->rule != NULL)
-		strbuf_printf(b, "(%s)", v->rule);
+		log_string(f, "(", "disposition_rule", v->rule, ")");
 	if (v->would_be > DMARC_P_NONE)
-		strbuf_printf(b, " would_be=%s",
-			      dmarc_policy_name(v->would_be));
-	strbuf_adds(b, rules);
+		log_string(f, " would_be=", "would_be",
+			   dmarc_policy_name(v->would_be), "");
+	rules_log(f, &v->rules);
 }
 
-const char *explain_inbound(struct arena *a, const struct client_facts *client,
-			    const struct envelope_facts *envelope,
-			    const struct results *r, const struct verdict *v)
+static void log_dns(struct log_fields *f, const struct results *r)
 {
-	struct strbuf b;
-	char ip[IP_TEXT_MAX];
+	log_object(f, " dns=", "dns");
+	log_number(f, "", "queries", r->dns_queries, "");
+	log_number(f, "/", "ms", r->dns_us / 1000, "ms");
+	log_end(f, "");
+}
+
+void explain_client(struct log_fields *f, const struct ip *addr, bool local)
+{
+	char *ip = arena_alloc(f->arena, IP_TEXT_MAX);
+
+	log_string(f, " client=", "client",
+		   local ? "local" : ip_format(addr, ip), "");
+}
+
+void explain_inbound(struct log_fields *f, const struct client_facts *client,
+		     const struct envelope_facts *envelope,
+		     const struct results *r, const struct verdict *v)
+{
 	const char *word;
 
-	strbuf_init(&b, a, 4 * LINE_MAX_BYTES);
-	strbuf_adds(&b, "from=");
-	add_domains(&b, &r->authors);
-	strbuf_adds(&b, " mailfrom=");
-	add_wire(&b, envelope->sender);
-	strbuf_printf(&b, " client=%s",
-		      client->addr.family == IP_NONE
-			      ? "local"
-			      : ip_format(&client->addr, ip));
-	strbuf_adds(&b, " helo=");
-	add_wire(&b, client->helo);
-	add_spf(&b, "spf_helo", &r->spf_helo);
-	add_spf(&b, "spf", &r->spf_mailfrom);
-	add_iprev(&b, &r->iprev);
-	strbuf_printf(&b, " %s arc=%s dmarc=%s", explain_dkim(a, &r->dkim),
-		      explain_arc(a, &r->arc),
-		      dmarc_status_name(r->dmarc.status));
-	add_disposition(&b, v, rules_text(a, &v->rules));
-	word = policy_arc_comment(a, r, v, OVERRIDE_SHOWN);
+	explain_authors(f, &r->authors,
+			r->authors.malformed ? "malformed" : "-");
+	log_word(f, " mailfrom=", "mailfrom", envelope->sender)->person =
+		LOG_ADDRESS;
+	explain_client(f, &client->addr, client->addr.family == IP_NONE);
+	log_word(f, " helo=", "helo", client->helo);
+	log_spf(f, " spf_helo=", "spf_helo", &r->spf_helo);
+	log_spf(f, " spf=", "spf", &r->spf_mailfrom);
+	log_iprev(f, &r->iprev);
+	log_dkim(f, &r->dkim);
+	log_arc(f, &r->arc);
+	log_string(f, " dmarc=", "dmarc", dmarc_status_name(r->dmarc.status),
+		   "");
+	log_disposition(f, v);
+	word = policy_arc_comment(f->arena, r, v, OVERRIDE_SHOWN);
 	if (word != NULL)
-		strbuf_printf(&b, " override=\"%s\"", word);
-	strbuf_printf(&b, " dns=%u/%lldms why=\"%s\"", r->dns_queries,
-		      (long long)(r->dns_us / 1000), r->dmarc_explanation);
-	return strbuf_cstr(&b);
+		log_string(f, " override=\"", "override", word, "\"");
+	log_dns(f, r);
+	log_string(f, " why=\"", "why", r->dmarc_explanation, "\"");
 }
 
 /* The explanation with whose words it is: it is the sender's text. */
@@ -198,7 +234,7 @@ static void json_arc(struct strbuf *b, const struct arc_result *r)
 	strbuf_adds(b, "[");
 	for (size_t i = 0; i < r->n; i++) {
 		json_next(b);
-		json_string(b, slice_of(r->v[i].seal_domain));
+		json_wire(b, slice_of(r->v[i].seal_domain));
 	}
 	strbuf_adds(b, "]}");
 }

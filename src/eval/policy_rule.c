@@ -125,6 +125,18 @@ void policy_apply_rule(struct arena *a, const struct policy_options *o,
 	v->rule = arena_printf(a, "rule %s", rule->name);
 }
 
+const char *verdict_action_name(enum verdict_action action)
+{
+	static const char *const names[] = {
+		[VERDICT_ACCEPT] = "accept",
+		[VERDICT_TEMPFAIL] = "tempfail",
+		[VERDICT_REJECT] = "reject",
+		[VERDICT_DISCARD] = "discard",
+	};
+
+	return names[action];
+}
+
 bool policy_overruled(const struct verdict *v)
 {
 	const struct rule *rule = v->rules.rule;

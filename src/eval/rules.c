@@ -21,21 +21,26 @@ const char *rule_action_name(enum rule_action a)
 	return action_names[a];
 }
 
-const char *rules_text(struct arena *a, const struct rule_outcome *o)
+static void rule_log(struct log_fields *f, const char *lead, const char *name,
+		     const struct rule *r)
 {
-	struct strbuf b;
+	log_object(f, lead, name);
+	log_string(f, "", "name", r->name, "");
+	log_string(f, "(", "action",
+		   rule_action_name((enum rule_action)r->action), ")");
+	log_end(f, "");
+}
 
-	strbuf_init(&b, a, 8192);
+void rules_log(struct log_fields *f, const struct rule_outcome *o)
+{
 	if (o->rule != NULL)
-		strbuf_printf(
-			&b, " rule=%s(%s)", o->rule->name,
-			rule_action_name((enum rule_action)o->rule->action));
+		rule_log(f, " rule=", "rule", o->rule);
+	if (o->nwould == 0)
+		return;
+	log_list(f, " would=", "would");
 	for (size_t i = 0; i < o->nwould; i++)
-		strbuf_printf(&b, "%s%s(%s)", i == 0 ? " would=" : ",",
-			      o->would[i]->name,
-			      rule_action_name(
-				      (enum rule_action)o->would[i]->action));
-	return strbuf_cstr(&b);
+		rule_log(f, i == 0 ? "" : ",", NULL, o->would[i]);
+	log_end(f, "");
 }
 
 /* ---- patterns ---- */

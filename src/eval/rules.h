@@ -11,6 +11,7 @@
 #ifndef MAILSEAL_EVAL_RULES_H
 #define MAILSEAL_EVAL_RULES_H
 
+#include "base/log_fields.h"
 #include "eval/facts.h"
 #include "eval/results.h"
 
@@ -155,7 +156,7 @@ bool rules_check(const struct rules *rules, struct strbuf *errors,
 		 struct strbuf *warnings);
 
 const char *rule_action_name(enum rule_action a);
-/* " rule=NAME(reject) would=NAME(tag),NAME(accept)" for the log, or "". */
-const char *rules_text(struct arena *a, const struct rule_outcome *o);
+/* " rule=NAME(reject) would=NAME(tag),NAME(accept)" for the log, or nothing. */
+void rules_log(struct log_fields *f, const struct rule_outcome *o);
 
 #endif

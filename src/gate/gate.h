@@ -7,6 +7,7 @@
 #define MAILSEAL_GATE_GATE_H
 
 #include "base/ip.h"
+#include "base/log_fields.h"
 #include "mail/addr.h"
 #include "mail/field.h"
 #include "mail/reply.h"

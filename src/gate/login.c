@@ -80,9 +80,17 @@ static const char *text(struct arena *a, unsigned classes, const char *before)
 	return strbuf_cstr(&b);
 }
 
-const char *login_classes_text(struct arena *a, unsigned classes)
+void login_classes_log(struct log_fields *f, unsigned classes)
 {
-	return text(a, classes, "+");
+	size_t n = 0;
+
+	log_list(f, " class=", "class");
+	if (classes == 0)
+		log_mark(f, "none");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if ((classes & 1u << i) != 0)
+			log_string(f, n++ > 0 ? "+" : "", NULL, names[i], "");
+	log_end(f, "");
 }
 
 static bool is_address(const struct login_rules *r,

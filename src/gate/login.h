@@ -54,8 +54,8 @@ struct login_rules {
 /* The classes, 0 when none.  A certificate counts when the MTA trusts it, the
  * pair of subject and issuer is listed, and its login is this login or none. */
 unsigned login_classes(const struct login_rules *r, const struct gate_facts *f);
-/* "password+bound", "none". */
-const char *login_classes_text(struct arena *a, unsigned classes);
+/* " class=password+bound", " class=none". */
+void login_classes_log(struct log_fields *f, unsigned classes);
 /* False: *ret is the first demand that is not met, 550 5.7.9.  A claim that
  * cannot be read may be of any address: each demand on one is about it. */
 bool login_check(struct arena *a, const struct login_rules *r,

@@ -135,6 +135,43 @@ const char *preflight_text(struct arena *a, const struct preflight_report *r,
 	return b.n > 0 ? strbuf_cstr(&b) : "ok";
 }
 
+static size_t log_all(struct log_fields *f, const struct preflight_report *r,
+		      enum preflight_status status, const char *name,
+		      const char *lead)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PREFLIGHT_RULES; i++) {
+		if (r->v[i].status != status)
+			continue;
+		if (n == 0) {
+			log_mark(f, lead);
+			log_mark(f, name);
+		}
+		log_object(f, n++ > 0 ? "; " : "(", NULL);
+		log_string(f, NULL, "result", name, "");
+		log_string(f, "", "rule", rule_names[i], ": ");
+		log_string(f, "", "reason", r->v[i].reason, "")->person =
+			LOG_REASON;
+		log_end(f, "");
+	}
+	if (n > 0)
+		log_mark(f, ")");
+	return n;
+}
+
+void preflight_log(struct log_fields *f, const struct preflight_report *r)
+{
+	size_t n;
+
+	log_list(f, " preflight=", "preflight");
+	n = log_all(f, r, PREFLIGHT_BAD, "bad", "");
+	n += log_all(f, r, PREFLIGHT_UNKNOWN, "unknown", n > 0 ? ", " : "");
+	if (n == 0)
+		log_mark(f, "ok");
+	log_end(f, "");
+}
+
 /*
  * RFC 3463: 5.7.1 for what a receiver would refuse by its policy (3.8); a
  * header that is malformed is a fault of the content, X.6.0 (3.7), and no

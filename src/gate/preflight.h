@@ -104,6 +104,8 @@ void preflight_check(struct arena *a, struct dns_budget *b,
  * blank or a line end and a blank, stands after each ";" and ",". */
 const char *preflight_text(struct arena *a, const struct preflight_report *r,
 			   const char *fold);
+/* " preflight=bad(...), unknown(...)": the same for the log. */
+void preflight_log(struct log_fields *f, const struct preflight_report *r);
 /* The answer, if a rule refuses the message: the first of them. */
 bool preflight_refuses(struct arena *a, const struct preflight_options *o,
 		       const struct preflight_report *r, const char *coaching,

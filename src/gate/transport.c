@@ -35,25 +35,28 @@ bool transport_certified(const struct transport_facts *t)
 	return !t->tells_trust || slice_is(t->verify, "OK");
 }
 
-const char *transport_text(struct arena *a, const struct transport_facts *t)
+static void log_tls(struct log_fields *f, const struct transport_facts *t)
 {
-	struct strbuf b;
+	log_wire(f, "", "version", t->version, LOG_WORD, 32, "");
+	log_wire(f, "/", "cipher", t->cipher, LOG_WORD, 64, "");
+	log_number(f, "/", "bits", t->bits, "");
+	if (!transport_certified(t))
+		return;
+	log_wire(f, " cert=\"", "cert", t->cert_subject, LOG_QUOTED, DN_SHOWN,
+		 "\"")
+		->person = LOG_SUBJECT;
+	log_wire(f, " issuer=\"", "issuer", t->cert_issuer, LOG_QUOTED,
+		 DN_SHOWN, "\"");
+}
 
+void transport_log(struct log_fields *f, const struct transport_facts *t)
+{
+	log_object(f, " tls=", "tls");
 	if (t->version.n == 0)
-		return "none";
-	strbuf_init(&b, a, 4096);
-	strbuf_add_word(&b, t->version, 32);
-	strbuf_addc(&b, '/');
-	strbuf_add_word(&b, t->cipher, 64);
-	strbuf_printf(&b, "/%u", t->bits);
-	if (transport_certified(t)) {
-		strbuf_adds(&b, " cert=\"");
-		strbuf_add_quoted(&b, t->cert_subject, DN_SHOWN);
-		strbuf_adds(&b, "\" issuer=\"");
-		strbuf_add_quoted(&b, t->cert_issuer, DN_SHOWN);
-		strbuf_adds(&b, "\"");
-	}
-	return strbuf_cstr(&b);
+		log_string(f, "", "version", "none", "");
+	else
+		log_tls(f, t);
+	log_end(f, "");
 }
 
 /* What a connection must be, and who says so. */

@@ -42,9 +42,9 @@ enum tls_version tls_version_of(struct slice name);
 const char *tls_version_name(enum tls_version v);
 /* Is there a client certificate that the MTA trusts? */
 bool transport_certified(const struct transport_facts *t);
-/* "TLSv1.3/TLS_AES_256_GCM_SHA384/256", and " cert="..." issuer="..."" of
- * a trusted one; "none".  For the log, escaped. */
-const char *transport_text(struct arena *a, const struct transport_facts *t);
+/* " tls=TLSv1.3/TLS_AES_256_GCM_SHA384/256", and " cert="..." issuer="..."" of
+ * a trusted one; " tls=none".  For the log. */
+void transport_log(struct log_fields *f, const struct transport_facts *t);
 /* False: what is demanded is not met: 530 5.7.0 without TLS (RFC 3207 4), else
  * 550 5.7.1.  Local submission is never asked. */
 bool transport_check(struct arena *a, const struct transport_rules *r,

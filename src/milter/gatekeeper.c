@@ -7,10 +7,24 @@
  */
 #include "milter/gatekeeper.h"
 
-static void note(struct gatekeeper *g, const char *text)
+/* `why`: NULL, or what is wrong. */
+static void note(struct gatekeeper *g, const char *lead, const char *name,
+		 const char *result, const char *why)
 {
-	g->log = g->log == NULL ? text
-				: arena_printf(g->arena, "%s%s", g->log, text);
+	log_object(&g->log, lead, name);
+	log_string(&g->log, "", "result", result, "");
+	if (why != NULL)
+		log_string(&g->log, "(", "reason", why, ")")->person =
+			LOG_REASON;
+	log_end(&g->log, "");
+}
+
+void gatekeeper_log_refusal(struct log_fields *f, const struct smtp_reply *r)
+{
+	log_object(f, " refused=", "refused");
+	log_string(f, "", "code", r->code, "");
+	log_string(f, "/", "enhanced", r->enhanced, "");
+	log_end(f, "");
 }
 
 /* `why`: a constant for the log of a message that is not signed. */
@@ -25,8 +39,7 @@ static void fault(struct gatekeeper *g, enum tally_gate what,
 		return;
 	g->refused = true;
 	g->reply = f->reply;
-	note(g, arena_printf(g->arena, " refused=%s/%s", f->reply.code,
-			     f->reply.enhanced));
+	gatekeeper_log_refusal(&g->log, &f->reply);
 }
 
 static void check_credential(struct gatekeeper *g, int64_t now)
@@ -42,10 +55,10 @@ static void check_credential(struct gatekeeper *g, int64_t now)
 	if (credential_check(g->arena, g->credential, &g->facts, now,
 			     c->coaching.credential, &f)) {
 		tally_count_gate(g->app->tally, TALLY_GATE_CREDENTIAL, false);
-		note(g, " credential=ok");
+		note(g, " credential=", "credential", "ok", NULL);
 		return;
 	}
-	note(g, arena_printf(g->arena, " credential=refused(%s)", f.log));
+	note(g, " credential=", "credential", "refused", f.log);
 	fault(g, TALLY_GATE_CREDENTIAL,
 	      (enum gate_mode)c->submission.credential_check, &f,
 	      "credential is refused");
@@ -64,7 +77,7 @@ static void check_transport(struct gatekeeper *g, const struct gate_claims *c)
 
 	if (transport_check(g->arena, &r, &g->facts, c, conf->coaching.tls, &f))
 		return;
-	note(g, arena_printf(g->arena, " tls-check=weak(%s)", f.log));
+	note(g, " tls-check=", "tls_check", "weak", f.log);
 	fault(g, TALLY_GATE_TLS,
 	      conf->tls.mode == TLS_MODE_REJECT ? GATE_REJECT : GATE_MONITOR,
 	      &f, "connection is too weak");
@@ -91,10 +104,7 @@ static void note_class(struct gatekeeper *g)
 	const struct login_rules r = rules_of_login(g);
 
 	if (g->facts.login.n > 0)
-		note(g, arena_printf(g->arena, " class=%s",
-				     login_classes_text(
-					     g->arena,
-					     login_classes(&r, &g->facts))));
+		login_classes_log(&g->log, login_classes(&r, &g->facts));
 }
 
 static void check_login(struct gatekeeper *g, const struct gate_claims *c)
@@ -105,7 +115,7 @@ static void check_login(struct gatekeeper *g, const struct gate_claims *c)
 
 	if (login_check(g->arena, &r, &g->facts, c, conf->coaching.login, &f))
 		return;
-	note(g, arena_printf(g->arena, " login-check=weak(%s)", f.log));
+	note(g, " login-check=", "login_check", "weak", f.log);
 	fault(g, TALLY_GATE_LOGIN, (enum gate_mode)conf->submission.login_check,
 	      &f, "login is too weak for the address");
 }
@@ -125,10 +135,10 @@ static void check_sender(struct gatekeeper *g, const struct gate_claims *c)
 	if (submission_check(g->arena, &r, &g->facts, c, conf->coaching.sender,
 			     &f)) {
 		tally_count_gate(g->app->tally, TALLY_GATE_SENDER, false);
-		note(g, " sender=owned");
+		note(g, " sender=", "sender", "owned", NULL);
 		return;
 	}
-	note(g, arena_printf(g->arena, " sender=not-owned(%s)", f.log));
+	note(g, " sender=", "sender", "not-owned", f.log);
 	fault(g, TALLY_GATE_SENDER,
 	      (enum gate_mode)conf->submission.sender_check, &f,
 	      "address is not owned by the login");
@@ -176,7 +186,7 @@ void gatekeeper_limits(struct gatekeeper *g, int64_t now)
 	}
 	credential_over_limit(g->arena, k, what, limit, frees,
 			      c->coaching.limit, &f);
-	note(g, arena_printf(g->arena, " limit=over(%s)", f.log));
+	note(g, " limit=", "limit", "over", f.log);
 	fault(g, TALLY_GATE_LIMIT,
 	      (enum gate_mode)c->submission.credential_check, &f,
 	      "login is over its limit");

@@ -102,29 +102,19 @@ static void tell_readers(struct session *s, const struct results *r,
 	v->marks = marks;
 }
 
-static const char *explain_awareness(struct session *s, const struct verdict *v)
+static struct log_fields *explain(struct session *s, const struct results *r,
+				  const struct verdict *v)
 {
-	if (v->marks == NULL)
-		return "";
-	return arena_printf(s->msg, " awareness=%s", v->marks->log);
-}
+	struct log_fields *f = session_log_begin(s);
 
-static const char *explain(struct session *s, const struct results *r,
-			   const struct verdict *v)
-{
-	struct strbuf b;
-
-	strbuf_init(&b, s->msg, 16384);
-	strbuf_printf(
-		&b, "%s direction=inbound(%s)",
-		explain_inbound(s->msg, &s->msg_client, &s->envelope, r, v),
-		s->why);
-	session_log_client(s, &b);
-	if (s->gate.log != NULL)
-		strbuf_adds(&b, s->gate.log);
-	strbuf_adds(&b, explain_awareness(s, v));
-	strbuf_adds(&b, sealing_log(s));
-	return strbuf_cstr(&b);
+	explain_inbound(f, &s->msg_client, &s->envelope, r, v);
+	session_log_client(s, f, " direction=", "inbound", s->why);
+	log_append(f, &s->gate.log);
+	if (v->marks != NULL)
+		log_append(f, &v->marks->log);
+	sealing_log(s, f);
+	session_log_end(s, f);
+	return f;
 }
 
 void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
@@ -146,7 +136,7 @@ void inbound_end(struct session *s, int64_t now, struct session_outcome *ret)
 		refuse(s, v);
 	tell_readers(s, r, v, marks);
 	ask(s, now, r, v, ret);
-	ret->log = session_log_line(s, explain(s, r, v));
+	ret->log = explain(s, r, v);
 	s->remembered = (struct remembered){
 		&r->authors, r, v,
 		stamp_authres(s->msg, s->app->env.authserv_id, r, v)};

@@ -337,9 +337,9 @@ static sfsistat on_end_of_message(SMFICTX *ctx)
 	session_end_of_message(c->session, macro(ctx, "i"), clock_unix(), &o);
 	ret = act(ctx, &o);
 	if (o.log != NULL)
-		log_info("%s", o.log);
+		log_message(LOG_LEVEL_INFO, o.log);
 	if (o.warn != NULL)
-		log_warn("%s", o.warn);
+		log_message(LOG_LEVEL_WARN, o.warn);
 	message_ends(c);
 	return ret;
 }

@@ -5,10 +5,6 @@
 #include "base/clock.h"
 #include "milter/session_state.h"
 
-/* Bytes of author domains in the log: what stands behind them is not to be
- * pushed out of the line. */
-#define AUTHORS_SHOWN 300
-
 /* Did somebody hand it in who has to show a right?  What a network or the
  * host itself gives is trusted as a whole. */
 static bool is_submission(const struct session *s)
@@ -93,38 +89,39 @@ static bool sign(struct session *s, struct slice *values, size_t *n)
 	return true;
 }
 
-static const char *explain_outbound(struct session *s, size_t nsigned)
+static void log_signatures(struct session *s, struct log_fields *f,
+			   size_t nsigned)
 {
-	struct strbuf b;
-	char ip[IP_TEXT_MAX];
-
-	strbuf_init(&b, s->msg, 8192);
-	strbuf_adds(&b, "from=");
-	for (size_t i = 0; i < s->authors.ndomains; i++) {
-		if (b.n > AUTHORS_SHOWN) {
-			strbuf_adds(&b, ",...");
-			break;
-		}
-		strbuf_printf(&b, "%s%s", i > 0 ? "," : "",
-			      s->authors.domains[i]);
+	log_list(f, " signed=", "signed");
+	for (size_t i = 0; i < nsigned; i++) {
+		log_object(f, i > 0 ? "," : "", NULL);
+		log_string(f, "", "domain", s->keys.v[i].domain, "");
+		log_string(f, "/", "selector", s->keys.v[i].selector, "");
+		log_end(f, "");
 	}
-	strbuf_printf(&b, " client=%s direction=outbound(%s)",
-		      s->msg_client.local ? "local"
-					  : ip_format(&s->msg_client.addr, ip),
-		      s->why);
-	session_log_client(s, &b);
-	if (s->gate.log != NULL)
-		strbuf_adds(&b, s->gate.log);
-	strbuf_adds(&b, " signed=");
-	for (size_t i = 0; i < nsigned; i++)
-		strbuf_printf(&b, "%s%s/%s", i > 0 ? "," : "",
-			      s->keys.v[i].domain, s->keys.v[i].selector);
 	if (nsigned == 0)
-		strbuf_printf(&b, "no why=\"%s\"",
-			      s->unsigned_why != NULL ? s->unsigned_why : "");
-	if (s->preflight_log != NULL)
-		strbuf_adds(&b, s->preflight_log);
-	return strbuf_cstr(&b);
+		log_mark(f, "no");
+	log_end(f, "");
+	if (nsigned == 0)
+		log_string(f, " why=\"", "why",
+			   s->unsigned_why != NULL ? s->unsigned_why : "",
+			   "\"");
+}
+
+static struct log_fields *explain(struct session *s, size_t nsigned,
+				  const struct verdict *v)
+{
+	struct log_fields *f = session_log_begin(s);
+
+	explain_authors(f, &s->authors, "");
+	explain_client(f, &s->msg_client.addr, s->msg_client.local);
+	session_log_client(s, f, " direction=", "outbound", s->why);
+	log_append(f, &s->gate.log);
+	log_signatures(s, f, nsigned);
+	log_append(f, &s->preflight_log);
+	rules_log(f, &v->rules);
+	session_log_end(s, f);
+	return f;
 }
 
 /* What may break the signature on its way out. */
@@ -222,10 +219,7 @@ static void finish(struct session *s, struct verdict *v,
 	}
 	measure(s, good, n);
 	stamp(s, v, values, n, &ret->edits);
-	ret->log = session_log_line(
-		s, arena_printf(s->msg, "%s%s",
-				explain_outbound(s, s->gate.refused ? 0 : n),
-				rules_text(s->msg, &v->rules)));
+	ret->log = explain(s, s->gate.refused ? 0 : n, v);
 	if (s->keys.error != NULL)
 		ret->warn = session_log_line(s, s->keys.error);
 	else if (n > 0)

@@ -137,8 +137,8 @@ void preflight_end(struct session *s, const struct slice *signatures, size_t n)
 	if (p->budget != NULL)
 		s->measured.dns_us = dns_budget_waited_us(p->budget);
 	count(s, &r);
-	s->preflight_log = arena_printf(s->msg, " preflight=%s",
-					preflight_text(s->msg, &r, " "));
+	log_fields_init(&s->preflight_log, s->msg);
+	preflight_log(&s->preflight_log, &r);
 	if (wants_field(&p->options))
 		s->preflight_field = preflight_text(s->msg, &r, "\n\t");
 	if (!preflight_refuses(s->msg, &p->options, &r,
@@ -147,9 +147,7 @@ void preflight_end(struct session *s, const struct slice *signatures, size_t n)
 	s->gate.refused = true;
 	s->gate.reply = reply;
 	s->unsigned_why = "preflight refuses the message";
-	s->preflight_log =
-		arena_printf(s->msg, "%s refused=%s/%s", s->preflight_log,
-			     reply.code, reply.enhanced);
+	gatekeeper_log_refusal(&s->preflight_log, &reply);
 }
 
 void preflight_free(struct session *s)
@@ -157,7 +155,7 @@ void preflight_free(struct session *s)
 	if (s->preflight != NULL)
 		dns_budget_free(s->preflight->budget);
 	s->preflight = NULL;
-	s->preflight_log = NULL;
+	s->preflight_log = (struct log_fields){0};
 	s->preflight_field = NULL;
 	s->preflight_warning = NULL;
 }

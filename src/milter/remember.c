@@ -115,7 +115,7 @@ static struct record_facts facts_of(struct session *s, int64_t now,
 		.action = o->action,
 		.reply = o->action != VERDICT_ACCEPT ? &o->reply : NULL,
 		.edits = &o->edits,
-		.log = o->log != NULL ? o->log : o->warn,
+		.log = log_fields_text(o->log != NULL ? o->log : o->warn),
 		.hash_local_parts = c->journal.hash_local_parts != 0,
 		.secret = c->secret,
 	};

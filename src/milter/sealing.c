@@ -16,7 +16,7 @@ struct sealing {
 	bool done; /* it was tried */
 	bool made; /* the set */
 	struct arc_new_set set;
-	const char *log;
+	struct log_fields log;
 };
 
 /* Every verifier knows RSA; RFC 8463 is younger than ARC. */
@@ -28,9 +28,21 @@ static const struct dkim_signing_key *pick(const struct key_choice *c)
 	return c->n > 0 ? &c->v[0] : NULL;
 }
 
-static const char *no_set(struct session *s, const char *why)
+static void log_no_set(struct sealing *x, const char *why)
 {
-	return arena_printf(s->msg, " arc_seal=no(%s)", why);
+	log_object(&x->log, " arc_seal=no", "arc_seal");
+	log_string(&x->log, "(", "reason", why, ")");
+	log_end(&x->log, "");
+}
+
+static void log_set(struct sealing *x, enum arc_status chain)
+{
+	log_object(&x->log, " arc_seal=", "arc_seal");
+	log_number(&x->log, "", "instance", x->set.instance, "");
+	log_string(&x->log, "/", "chain", arc_status_name(chain), "");
+	log_string(&x->log, "/", "domain", x->key->domain, "");
+	log_string(&x->log, "/", "selector", x->key->selector, "");
+	log_end(&x->log, "");
 }
 
 /* Of the rules the conditions count that are known at the end of the header. */
@@ -60,13 +72,14 @@ void sealing_begin(struct session *s)
 		return;
 	x = arena_alloc(s->msg, sizeof(*x));
 	s->sealing = x;
+	log_fields_init(&x->log, s->msg);
 	keyring_choose(s->app->keyring, s->msg, rule->name, clock_mono_ms(),
 		       &x->keys);
 	x->key = pick(&x->keys);
 	if (x->key == NULL)
-		x->log = no_set(s, x->keys.why);
+		log_no_set(x, x->keys.why);
 	else if (s->fields.trouble != FIELD_OK)
-		x->log = no_set(s, field_trouble_text(s->fields.trouble));
+		log_no_set(x, field_trouble_text(s->fields.trouble));
 	else
 		x->sealer = arc_sealer_new(s->msg);
 }
@@ -125,11 +138,10 @@ static void run(struct session *s, int64_t now, const struct results *r,
 	x->done = true;
 	x->made = seal(s, now, r, v, e, &why);
 	s->measured.sign_us = clock_mono_us() - begin_us;
-	x->log = x->made ? arena_printf(s->msg, " arc_seal=%u/%s/%s/%s",
-					x->set.instance,
-					arc_status_name(r->arc.status),
-					x->key->domain, x->key->selector)
-			 : no_set(s, why);
+	if (x->made)
+		log_set(x, r->arc.status);
+	else
+		log_no_set(x, why);
 }
 
 void sealing_stamp(struct session *s, int64_t now, const struct results *r,
@@ -149,10 +161,10 @@ void sealing_stamp(struct session *s, int64_t now, const struct results *r,
 	stamp_add(s->msg, "ARC-Seal", x->set.seal, e);
 }
 
-const char *sealing_log(const struct session *s)
+void sealing_log(const struct session *s, struct log_fields *f)
 {
-	return s->sealing != NULL && s->sealing->log != NULL ? s->sealing->log
-							     : "";
+	if (s->sealing != NULL)
+		log_append(f, &s->sealing->log);
 }
 
 enum tally_sealing sealing_outcome(const struct session *s, bool taken)

@@ -290,6 +290,7 @@ struct gatekeeper session_gatekeeper(struct session *s)
 	return (struct gatekeeper){.app = s->app,
 				   .tables = s->tables,
 				   .arena = s->msg,
+				   .log = {.arena = s->msg},
 				   .facts = {
 					   .login = s->login.name,
 					   .mechanism = s->login.mechanism,
@@ -350,41 +351,58 @@ void session_body(struct session *s, struct slice bytes)
 	look_for_faults(s);
 }
 
-const char *session_log_line(struct session *s, const char *text)
+struct log_fields *session_log_begin(struct session *s)
 {
-	struct strbuf b;
+	struct log_fields *f = arena_alloc(s->msg, sizeof(*f));
 
-	strbuf_init(&b, s->msg, 16384);
+	log_fields_init(f, s->msg);
 	if (s->envelope.queue_id.n > 0)
-		strbuf_add_escaped(&b, s->envelope.queue_id, 64);
+		log_wire(f, "", "queue_id", s->envelope.queue_id, LOG_ESCAPED,
+			 64, ": ");
 	else
-		strbuf_adds(&b, "NOQUEUE");
-	strbuf_printf(&b, ": %s ms=%lld", text,
-		      (long long)(clock_mono_ms() - s->started_ms));
-	return strbuf_cstr(&b);
+		log_string(f, "", "queue_id", "NOQUEUE", ": ");
+	return f;
 }
 
-void session_log_client(const struct session *s, struct strbuf *b)
+void session_log_end(struct session *s, struct log_fields *f)
 {
+	log_number(f, " ms=", "ms", clock_mono_ms() - s->started_ms, "");
+}
+
+struct log_fields *session_log_line(struct session *s, const char *text)
+{
+	struct log_fields *f = session_log_begin(s);
+
+	log_string(f, "", "text", text, "")->person = LOG_REASON;
+	session_log_end(s, f);
+	f->repeats = text;
+	return f;
+}
+
+void session_log_client(const struct session *s, struct log_fields *f,
+			const char *lead, const char *direction,
+			const char *rule)
+{
+	log_string(f, lead, "direction", direction, "");
+	log_string(f, "(", "direction_rule", rule, ")");
 	if (s->login.name.n > 0) {
-		strbuf_adds(b, " login=");
-		strbuf_add_word(b, s->login.name, 128);
-		strbuf_adds(b, " mechanism=");
-		strbuf_add_word(b, s->login.mechanism, 64);
+		log_wire(f, " login=", "login", s->login.name, LOG_WORD, 128,
+			 "")
+			->person = LOG_LOGIN;
+		log_wire(f, " mechanism=", "mechanism", s->login.mechanism,
+			 LOG_WORD, 64, "");
 	}
 	if (!s->msg_client.local)
-		strbuf_printf(b, " tls=%s",
-			      transport_text(s->msg, &s->login.transport));
+		transport_log(f, &s->login.transport);
 }
 
-static const char *explain_ignored(const struct session *s)
+static struct log_fields *explain_ignored(struct session *s)
 {
-	struct strbuf b;
+	struct log_fields *f = session_log_begin(s);
 
-	strbuf_init(&b, s->msg, 8192);
-	strbuf_adds(&b, "direction=none(listener)");
-	session_log_client(s, &b);
-	return strbuf_cstr(&b);
+	session_log_client(s, f, "direction=", "none", "listener");
+	session_log_end(s, f);
+	return f;
 }
 
 static void run(struct session *s, int64_t now, struct session_outcome *ret)
@@ -397,7 +415,7 @@ static void run(struct session *s, int64_t now, struct session_outcome *ret)
 		outbound_end(s, now, ret);
 		break;
 	case MAIL_IGNORED:
-		ret->log = session_log_line(s, explain_ignored(s));
+		ret->log = explain_ignored(s);
 		break;
 	}
 }
@@ -461,6 +479,20 @@ static void put_off(struct session *s, const char *store,
 				store));
 }
 
+/* What the text form does not have. */
+static void finish_log(struct session *s, const struct session_outcome *o)
+{
+	if (o->log != NULL) {
+		log_string(o->log, NULL, "action",
+			   verdict_action_name(o->action), "");
+		log_number(o->log, NULL, "recipients",
+			   (int64_t)s->envelope.nrcpts, "");
+		log_number(o->log, NULL, "size", (int64_t)s->size, "");
+	}
+	session_log_hide(s, o->log);
+	session_log_hide(s, o->warn);
+}
+
 /* A message that is put off is not run, so no limit counts it. */
 void session_end_of_message(struct session *s, struct slice queue_id,
 			    int64_t now, struct session_outcome *ret)
@@ -478,6 +510,7 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 	else
 		examine(s, now, ret);
 	session_count(s, ret);
+	finish_log(s, ret);
 	/* no fault of this message is another's */
 	(void)check_failed();
 }

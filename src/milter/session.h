@@ -29,8 +29,8 @@ struct session_outcome {
 			      * is accepted after all */
 	const char *hold;    /* why the MTA is to hold it, or NULL */
 	struct edits unheld; /* with `hold`: the edits if the MTA will not */
-	const char *log;     /* one line, or NULL */
-	const char *warn;    /* another line at level warning, or NULL */
+	struct log_fields *log;	 /* one line, or NULL */
+	struct log_fields *warn; /* another line at level warning, or NULL */
 };
 
 struct session *session_new(const struct app *app);

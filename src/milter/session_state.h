@@ -58,7 +58,7 @@ struct session {
 	struct addr_authors authors; /* outbound */
 	struct key_choice keys;
 	struct preflight_run *preflight; /* NULL: no rule is on */
-	const char *preflight_log;	 /* " preflight=ok", or NULL */
+	struct log_fields preflight_log; /* " preflight=ok", or nothing */
 	const char *preflight_field;	 /* value to be added, or NULL */
 	const char *preflight_warning;	 /* or NULL */
 	const char *unsigned_why; /* constant; NULL: will be signed */
@@ -68,10 +68,18 @@ struct session {
 	int64_t started_ms;
 };
 
-/* The line of a message in the log. */
-const char *session_log_line(struct session *s, const char *text);
-/* " login=bob mechanism=PLAIN tls=none": of the connection, for that line. */
-void session_log_client(const struct session *s, struct strbuf *b);
+/* The line of a message in the log: "QUEUE-ID: ", then what others add to it,
+ * and " ms=12" at its end. */
+struct log_fields *session_log_begin(struct session *s);
+void session_log_end(struct session *s, struct log_fields *f);
+/* A line that has no values: a warning. */
+struct log_fields *session_log_line(struct session *s, const char *text);
+/* Hides in it what log.personal says; NULL is allowed. */
+void session_log_hide(struct session *s, struct log_fields *f);
+/* " direction=inbound(default) login=bob mechanism=PLAIN tls=none" */
+void session_log_client(const struct session *s, struct log_fields *f,
+			const char *lead, const char *direction,
+			const char *rule);
 /* The local rules about this message: `results` NULL outbound. */
 struct rule_outcome session_rules(struct session *s,
 				  const struct addr_authors *authors,
@@ -105,8 +113,8 @@ void sealing_body(struct session *s, struct slice bytes);
  * over what these make of it.  Made once; `now`: seconds since 1970. */
 void sealing_stamp(struct session *s, int64_t now, const struct results *r,
 		   const struct verdict *v, struct edits *e);
-/* " arc_seal=2/pass/example.com/s1", " arc_seal=no(why)", or "". */
-const char *sealing_log(const struct session *s);
+/* " arc_seal=2/pass/example.com/s1", " arc_seal=no(why)", or nothing. */
+void sealing_log(const struct session *s, struct log_fields *f);
 /* What became of the set; `taken`: the message was accepted. */
 enum tally_sealing sealing_outcome(const struct session *s, bool taken);
 const char *sealing_warning(const struct session *s); /* or NULL */

@@ -4,99 +4,29 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "crypto/crypto.h"
+#include "report/personal.h"
 
-static const char *const action_words[] = {
-	[VERDICT_ACCEPT] = "accept",
-	[VERDICT_TEMPFAIL] = "tempfail",
-	[VERDICT_REJECT] = "reject",
-	[VERDICT_DISCARD] = "discard",
-};
-
-/* "sha256:0123456789abcdef" */
-static const char *hashed(struct arena *a, const char *secret,
-			  struct slice local)
+static struct personal personal_of(const struct record_facts *f)
 {
-	unsigned char out[SHA256_LEN];
-	struct strbuf b;
-
-	crypto_hmac_sha256(slice_of(secret), slice_of(slice_lower(a, local)),
-			   out);
-	strbuf_init(&b, a, 64);
-	strbuf_adds(&b, "sha256:");
-	for (size_t i = 0; i < 8; i++)
-		strbuf_printf(&b, "%02x", out[i]);
-	return strbuf_cstr(&b);
+	return (struct personal){.secret = f->secret};
 }
 
 struct slice record_address(struct arena *a, const struct record_facts *f,
 			    struct slice address)
 {
-	ptrdiff_t at = slice_rchr(address, '@');
-	bool angle = slice_starts(address, "<");
-	size_t end = at >= 0 ? (size_t)at : address.n;
-	struct slice local;
+	const struct personal p = personal_of(f);
 
-	if (at < 0 && angle && slice_ends_ci(address, ">"))
-		end--;
-	local = slice_from(slice_first(address, end), angle);
-	if (!f->hash_local_parts || local.n == 0)
-		return address;
-	return slice_of(arena_printf(a, "%s%s%.*s", angle ? "<" : "",
-				     hashed(a, f->secret, local),
-				     (int)(address.n - end), address.p + end));
-}
-
-/* ---- local-parts in texts ---- */
-
-static bool is_local(char c)
-{
-	return (unsigned char)c > ' ' && strchr("<>()[]:;,\"", c) == NULL;
-}
-
-/* Where the local-part begins that ends before `at`: a quoted string or what
- * has no separator (RFC 5322 3.4.1).  A value of a property may stand before
- * it, as in "header.i=user". */
-static size_t local_start(struct slice s, size_t at)
-{
-	size_t i = at;
-
-	if (i > 0 && s.p[i - 1] == '"') {
-		for (i--; i > 0 && s.p[i - 1] != '"'; i--)
-			;
-		return i > 0 ? i - 1 : 0;
-	}
-	while (i > 0 && is_local(s.p[i - 1]) && s.p[i - 1] != '@')
-		i--;
-	for (size_t k = i; k < at; k++)
-		if (s.p[k] == '=')
-			return k + 1;
-	return i;
+	return f->hash_local_parts ? personal_address(a, &p, address) : address;
 }
 
 static const char *text_value(struct arena *a, const struct record_facts *f,
 			      const char *text)
 {
-	struct slice s = slice_of(text);
-	struct strbuf b;
-	size_t done = 0;
+	const struct personal p = personal_of(f);
 
-	if (text == NULL || !f->hash_local_parts)
-		return text;
-	strbuf_init(&b, a, RECORD_MAX);
-	for (size_t i = 0; i < s.n; i++) {
-		size_t from = s.p[i] == '@' ? local_start(s, i) : i;
-
-		if (from < done || from == i)
-			continue;
-		strbuf_add(&b, slice_first(slice_from(s, done), from - done));
-		strbuf_adds(&b,
-			    hashed(a, f->secret,
-				   slice_first(slice_from(s, from), i - from)));
-		done = i;
-	}
-	strbuf_add(&b, slice_from(s, done));
-	return strbuf_cstr(&b);
+	return text != NULL && f->hash_local_parts
+		       ? personal_text(a, &p, slice_of(text))
+		       : text;
 }
 
 static bool has_part(struct slice name, struct slice part)
@@ -162,7 +92,7 @@ static void add_envelope(struct arena *a, struct strbuf *b,
 	strbuf_adds(b, "[");
 	for (size_t i = 0; i < f->nrcpts; i++) {
 		json_next(b);
-		json_string(b, record_address(a, f, f->rcpts[i]));
+		json_wire(b, record_address(a, f, f->rcpts[i]));
 	}
 	strbuf_adds(b, "]}");
 }
@@ -262,7 +192,7 @@ static void add_rules(struct strbuf *b, const struct rule_outcome *o)
 	strbuf_adds(b, "[");
 	for (size_t i = 0; i < o->nwould; i++) {
 		json_next(b);
-		json_string(b, slice_of(o->would[i]->name));
+		json_wire(b, slice_of(o->would[i]->name));
 	}
 	strbuf_adds(b, "]");
 }
@@ -271,7 +201,7 @@ static void add_verdict(struct arena *a, struct strbuf *b,
 			const struct record_facts *f)
 {
 	open_object(b, "verdict");
-	json_text(b, "action", action_words[f->action]);
+	json_text(b, "action", verdict_action_name(f->action));
 	if (f->reply != NULL && f->reply->code != NULL) {
 		json_text(b, "code", f->reply->code);
 		json_text(b, "enhanced", f->reply->enhanced);

@@ -135,7 +135,7 @@ static void add_character(struct strbuf *b, struct slice s, size_t *at)
 	}
 }
 
-/* What json_string() (base/json.h) was given. */
+/* What json_wire() (base/json.h) was given. */
 static const char *original(struct arena *a, const char *text, size_t n)
 {
 	const struct slice s = {text, n};

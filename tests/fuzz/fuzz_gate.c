@@ -82,13 +82,16 @@ static void check(struct arena *a, const struct sender_table *t,
 	const struct submission_rights s = {.senders = t, .delimiter = "+"};
 	struct gate_fault fault;
 	struct gate_claims c;
+	struct log_fields log;
 
 	gate_claims_of(a, f, &c);
 	FUZZ_CHECK(c.n > 0 && c.n <= 2 + 2 * (size_t)ADDR_MAX_MAILBOXES);
 	check_fault(login_check(a, &l, f, &c, "", &fault), &fault);
 	check_fault(transport_check(a, &r, f, &c, "x", &fault), &fault);
 	check_fault(submission_check(a, &s, f, &c, "", &fault), &fault);
-	check_text(transport_text(a, &f->transport));
+	log_fields_init(&log, a);
+	transport_log(&log, &f->transport);
+	check_text(log_fields_text(&log) + strlen(" tls="));
 	if ((login_classes(&l, f) & LOGIN_CERTIFICATE) != 0)
 		FUZZ_CHECK(slice_is(f->transport.verify, "OK") &&
 			   slice_is(f->transport.cert_issuer, "Example CA"));

@@ -243,7 +243,9 @@ static void test_subject(void **state)
 			assert_null(m.subjects[0]);
 		else
 			assert_string_equal(m.subjects[0], s->want);
-		assert_string_equal(m.log, s->want != NULL ? "tag" : "none");
+		assert_string_equal(log_fields_text(&m.log),
+				    s->want != NULL ? " awareness=tag"
+						    : " awareness=none");
 		free(unconst(old.p));
 		arena_free(a);
 		awareness_free(w);
@@ -320,7 +322,8 @@ static void test_untagged(void **state)
 	awareness_decide(w, a, &f, &r, &m);
 	assert_int_equal(m.nsubjects, 0);
 	assert_true(m.external);
-	assert_string_equal(m.log, "untagged,header");
+	assert_string_equal(log_fields_text(&m.log),
+			    " awareness=untagged,header");
 	awareness_free(w);
 	o.untagged.n = 0;
 	w = make(&o);
@@ -349,8 +352,9 @@ static void test_drill(void **state)
 	(void)state;
 	addr_list_parse(a, SLICE("x@examp1e.com"), &r.authors);
 	awareness_decide(w, a, &f, &r, &m);
-	assert_string_equal(m.log,
-			    "tag,header,warning(lookalike examp1e.com of "
+	assert_string_equal(log_fields_text(&m.log),
+			    " awareness=tag,header,warning(lookalike "
+			    "examp1e.com of "
 			    "example.com)");
 	assert_string_equal(m.warning, "lookalike examp1e.com of example.com");
 	d[0].status = DKIM_STATUS_TEMPERROR;
@@ -358,7 +362,8 @@ static void test_drill(void **state)
 	assert_true(m.external);
 	d[0].status = DKIM_STATUS_PASS;
 	awareness_decide(w, a, &f, &r, &m);
-	assert_string_equal(m.log, "drill(drill.test)");
+	assert_string_equal(log_fields_text(&m.log),
+			    " awareness=drill(drill.test)");
 	assert_false(m.external);
 	assert_null(m.warning);
 	assert_int_equal(m.nsubjects, 0);

@@ -318,7 +318,7 @@ static void test_json(void **state)
 	strbuf_adds(&b, "[");
 	for (int i = 0; i < 2; i++) {
 		json_next(&b);
-		json_string(&b, SLICE("{["));
+		json_wire(&b, SLICE("{["));
 	}
 	strbuf_adds(&b, "]}");
 	assert_string_equal(

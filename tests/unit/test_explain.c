@@ -22,9 +22,12 @@ static const char *line_of(struct arena *a, const struct results *r,
 {
 	struct client_facts client = {.helo = SLICE("h\n\"")};
 	struct envelope_facts envelope = {.sender = SLICE("<a@example.org>")};
+	struct log_fields f;
 
 	assert_true(ip_parse(SLICE("192.0.2.1"), &client.addr));
-	return explain_inbound(a, &client, &envelope, r, v);
+	log_fields_init(&f, a);
+	explain_inbound(&f, &client, &envelope, r, v);
+	return log_fields_text(&f);
 }
 
 static const char *line(struct arena *a, const struct results *r)

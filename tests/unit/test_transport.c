@@ -73,9 +73,14 @@ static void test_text(void **state)
 	struct arena *a = arena_new();
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-		assert_string_equal(transport_text(a, &texts[i].facts),
-				    texts[i].want);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct log_fields f;
+
+		log_fields_init(&f, a);
+		transport_log(&f, &texts[i].facts);
+		assert_string_equal(log_fields_text(&f),
+				    arena_printf(a, " tls=%s", texts[i].want));
+	}
 	arena_free(a);
 }
 
