@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import (BUILD, SANITIZER, Daemon, check_end,  # noqa: E402
@@ -64,13 +65,14 @@ class Site:
     def __init__(self, tap, key, authority):
         self.t, self.key, self.authority = tap, key, authority
 
-    def daemon(self, mta, guide, group=None, conf="", **kw):
+    def daemon(self, mta, guide, group=None, key=None):
         text = "".join(blocks(contrib(guide, "README.md"), "mailseal.conf"))
         lines = [x for x in text.splitlines() if not x.startswith("socket")]
         return GuidedDaemon(
-            mta.folder, "\n".join(lines) + "\n" + conf, group,
+            mta.folder, "\n".join(lines) + "\n", group,
             zone=key_record(DOMAIN, "s1", self.key), internal=(),
-            domains={DOMAIN: [("s1", self.key.path)]}, **kw)
+            domains={DOMAIN: [("s1", self.key.path)],
+                     "mx.mta.test": [("s1", key or self.key.path)]})
 
     def login(self):
         return {"tls": self.authority.client(), "login": True}
@@ -200,6 +202,28 @@ class PostfixSite(Site):
             self.t.is_({n: read(n) for n in glob.glob(mta.etc + "/*")},
                        before, "... and true, without a copy left")
         mta.close()
+
+    def refused_bounce(self):
+        """What README.md says of internal_mail_filter_classes: a bounce that
+        mailseald does not take keeps its message in the queue."""
+        mta = GuidedPostfix(authority=self.authority)
+        with self.daemon(mta, "postfix", "postfix", "/dev/null") as d:
+            d.start()
+            with mta:
+                p = mta.sendmail(mail("to-nobody"), f"bob@{DOMAIN}",
+                                 ("refuse@example.net",))
+                self.t.is_(p.returncode, 0, "a bounce that cannot be signed")
+                line = d.wait_log("key could not be loaded", 20) or ""
+                self.t.has(line, "from=mx.mta.test ", "... is not taken",
+                           d.log())
+                end = time.monotonic() + 20
+                while "(bounce failed)" not in mta.log() and \
+                        time.monotonic() < end:
+                    time.sleep(0.2)
+                self.t.has(mta.log(), "status=deferred (bounce failed)",
+                           "... and its message stays in the queue")
+                self.t.ok(mta.sink.wait_for("Notification", 1) is None,
+                          "... no bounce leaves unsigned")
 
     def rights(self):
         """What check-config says of the socket is what Postfix finds."""
@@ -346,7 +370,8 @@ def main():
             t.skip("Postfix", missing)
         else:
             s = PostfixSite(t, key, authority)
-            tests += [s.guide, s.apply, s.roll_back, s.rights]
+            tests += [s.guide, s.apply, s.roll_back, s.rights,
+                      s.refused_bounce]
         if tree is None:
             t.skip("Sendmail", why)
         else:
