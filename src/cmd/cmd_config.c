@@ -24,7 +24,7 @@ static int check(struct arena *a, const char *file,
 	strbuf_init(&warnings, a, OUTPUT_MAX);
 	c = config_load(file, &errors);
 	if (c != NULL)
-		app = app_new(c, NULL, NULL, &errors, &warnings);
+		app = app_new(c, NULL, &errors, &warnings);
 	ok = app != NULL && app->unusable_keys == 0;
 	if (c != NULL && mta_use_socket(c, mta->socket))
 		mta_look(a, c, mta, &warnings);
@@ -37,8 +37,9 @@ static int check(struct arena *a, const char *file,
 		printf("%s: ok, %zu domain%s to sign for\n", file,
 		       keyring_domains(app->keyring),
 		       keyring_domains(app->keyring) == 1 ? "" : "s");
-	app_free(app);
-	config_free(c);
+	if (app == NULL)
+		config_free(c);
+	app_unref(app);
 	return ok ? 0 : EX_CONFIG;
 }
 

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <grp.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/closing.h"
 #include "cmd/confine.h"
 #include "cmd/key_process.h"
 #include "config.h"
@@ -32,6 +32,7 @@
 #include "milter/milter.h"
 
 #define ERRORS_MAX 65536
+#define CLOSE_TICKS 40 /* of 5 ms: an MTA that has hung up */
 
 /*
  * The stack of every thread: libmilter makes one for each session that the MTA
@@ -128,6 +129,17 @@ static void *run_milter(void *arg)
 	return NULL;
 }
 
+static void open_log(const struct config *c)
+{
+	const struct log_options o = {
+		.target = (enum log_target)c->log.target,
+		.level = (enum log_level)c->log.level,
+		.json = c->log.format == LOG_FORMAT_JSON ? json_log_line : NULL,
+	};
+
+	log_open("mailseald", &o);
+}
+
 /* Waits until no message is in flight, at most `seconds`. */
 static void drain(int64_t seconds)
 {
@@ -142,87 +154,6 @@ static void drain(int64_t seconds)
 			 milter_in_flight());
 }
 
-static void log_dns(struct app *app)
-{
-	struct dns_counters n;
-
-	dns_counters_get(app->env.dns, &n);
-	log_stop("dns: asked=%" PRIu64 " cached=%" PRIu64 " sent=%" PRIu64
-		 " timeouts=%" PRIu64 " found=%" PRIu64 " nodata=%" PRIu64
-		 " nxdomain=%" PRIu64 " tempfail=%" PRIu64 " refused=%" PRIu64
-		 " outages=%" PRIu64,
-		 n.asked, n.cache_hits, n.sent, n.timeouts,
-		 n.by_status[DNS_FOUND], n.by_status[DNS_NODATA],
-		 n.by_status[DNS_NXDOMAIN], n.by_status[DNS_TEMPFAIL],
-		 n.refused, n.outages);
-}
-
-static void log_keys(struct app *app)
-{
-	struct keyring_counters n;
-
-	keyring_counters_get(app->keyring, &n);
-	log_stop("keys: loaded=%zu loads=%" PRIu64 " failures=%" PRIu64,
-		 n.loaded, n.loads, n.failures);
-}
-
-static void log_dmarc(const struct app *app)
-{
-	struct tally_counters n;
-
-	tally_get(app->tally, &n);
-	log_stop("dmarc: pass=%" PRIu64 " fail=%" PRIu64 " none=%" PRIu64
-		 " temperror=%" PRIu64 " permerror=%" PRIu64
-		 " would-quarantine=%" PRIu64 " would-reject=%" PRIu64
-		 " quarantined=%" PRIu64 " rejected=%" PRIu64,
-		 n.dmarc[DMARC_STATUS_PASS], n.dmarc[DMARC_STATUS_FAIL],
-		 n.dmarc[DMARC_STATUS_NONE], n.dmarc[DMARC_STATUS_TEMPERROR],
-		 n.dmarc[DMARC_STATUS_PERMERROR],
-		 n.would_be[DMARC_P_QUARANTINE], n.would_be[DMARC_P_REJECT],
-		 n.done[DMARC_P_QUARANTINE], n.done[DMARC_P_REJECT]);
-}
-
-static void log_submission(const struct app *app)
-{
-	struct tally_counters n;
-
-	tally_get(app->tally, &n);
-	log_stop("submission: owned=%" PRIu64 " not-owned=%" PRIu64
-		 " weak-login=%" PRIu64 " refused-credential=%" PRIu64
-		 " over-limit=%" PRIu64 " weak-tls=%" PRIu64,
-		 n.gate_ok[TALLY_GATE_SENDER], n.gate_fault[TALLY_GATE_SENDER],
-		 n.gate_fault[TALLY_GATE_LOGIN],
-		 n.gate_fault[TALLY_GATE_CREDENTIAL],
-		 n.gate_fault[TALLY_GATE_LIMIT], n.gate_fault[TALLY_GATE_TLS]);
-}
-
-static void log_preflight(void *arg, const struct preflight_count *c)
-{
-	struct arena *a = arena_new();
-	struct strbuf b;
-
-	(void)arg;
-	strbuf_init(&b, a, 1024);
-	for (size_t i = 0; i < PREFLIGHT_RULES; i++)
-		strbuf_printf(&b, " %s=%" PRIu64,
-			      preflight_rule_name((enum preflight_rule)i),
-			      c->bad[i]);
-	log_stop("preflight: %s checked=%" PRIu64 " unknown=%" PRIu64 "%s",
-		 c->domain, c->checked, c->unknown, strbuf_cstr(&b));
-	arena_free(a);
-}
-
-static void log_journal(const struct app *app)
-{
-	struct journal_counters n;
-
-	if (app->journal == NULL)
-		return;
-	journal_counters_get(app->journal, &n);
-	log_stop("journal: written=%" PRIu64 " dropped=%" PRIu64, n.written,
-		 n.dropped);
-}
-
 static void log_lines(struct slice text, enum log_level level)
 {
 	while (text.n > 0) {
@@ -232,69 +163,102 @@ static void log_lines(struct slice text, enum log_level level)
 	}
 }
 
-static void reload(struct app *app)
+static void reload_now(struct app_place *place)
 {
 	struct arena *a = arena_new();
 	struct strbuf errors, warnings;
+	struct app *app;
 
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&warnings, a, ERRORS_MAX);
-	if (app_reload(app, &errors, &warnings))
-		log_reload("tables of senders and credentials are read again");
-	else
+	notify_reloading();
+	if (reload(place, &errors, &warnings)) {
+		app = app_get(place);
+		open_log(app->config);
+		log_reload("reloaded %s", app->config->file);
+		app_unref(app);
+	} else {
 		log_at(LOG_LEVEL_ERROR, LOG_EVENT_RELOAD,
-		       "the tables stay as they were");
+		       "the new configuration is wrong; the old one stays");
+	}
+	notify("READY=1");
 	log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);
 	log_lines(strbuf_slice(&warnings), LOG_LEVEL_WARN);
 	arena_free(a);
 }
 
 /* Until a signal asks for the end. */
-static void wait_for_end(struct app *app, const sigset_t *signals)
+static void wait_for_end(struct app_place *place, const sigset_t *signals)
 {
 	int sig = 0;
 
 	do {
 		sigwait(signals, &sig);
 		if (sig == SIGHUP)
-			reload(app);
+			reload_now(place);
 	} while (sig == SIGHUP || sig == SIGPIPE);
 }
 
-static int serve(struct app *app, struct keyd *keyd, const sigset_t *signals,
-		 int fd)
+/* Sessions that the MTA keeps open may still run: their memory is left to the
+ * end of the process, and what must be kept is written now. */
+static void end_with_sessions(struct app_place *place)
 {
+	const struct timespec tick = {0, 5 * 1000 * 1000};
+	struct app *app;
+
+	for (int i = 0; milter_sessions() > 0 && i < CLOSE_TICKS; i++)
+		nanosleep(&tick, NULL);
+	if (milter_sessions() == 0)
+		return;
+	log_stop("stopped, %u sessions were open", milter_sessions());
+	app = app_get(place);
+	app_stop(app);
+	_exit(0);
+}
+
+static int64_t drain_seconds(struct app_place *place)
+{
+	struct app *app = app_get(place);
+	int64_t seconds = app->config->shutdown_timeout;
+
+	app_unref(app);
+	return seconds;
+}
+
+static int serve(struct app_place *place, const struct app_process *process,
+		 const sigset_t *signals, int fd)
+{
+	struct app *app = app_get(place);
 	const struct config *c = app->config;
 	pthread_t thread;
 	int status = 0;
 
-	if (!milter_register(app, fd)) {
+	if (!milter_register(place, process->tally, fd)) {
 		log_error("libmilter refused to register");
-		return EX_SOFTWARE;
-	}
-	if (!key_process_watch(keyd) || !kick_start(app->env.dns, fd) ||
-	    pthread_create(&thread, NULL, run_milter, &status) != 0) {
+		status = EX_SOFTWARE;
+	} else if (!key_process_watch(process->keyd) || !kick_start(fd) ||
+		   pthread_create(&thread, NULL, run_milter, &status) != 0) {
 		log_error("cannot create a thread");
-		return EX_OSERR;
+		status = EX_OSERR;
 	}
-	log_start("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
-		  c->authserv_id);
-	notify("READY=1");
-	wait_for_end(app, signals);
-	notify("STOPPING=1");
-	listen_close(c->socket, fd);
-	drain(c->shutdown_timeout);
-	kick_stop();
-	milter_stop();
-	pthread_join(thread, NULL);
-	log_dns(app);
-	log_keys(app);
-	log_dmarc(app);
-	log_submission(app);
-	preflight_tally_each(tally_preflight(app->tally), log_preflight, NULL);
-	log_journal(app);
-	log_flush();
-	log_stop("stopped");
+	if (status == 0) {
+		log_start("version %s listens on %s as %s", PACKAGE_VERSION,
+			  c->socket, c->authserv_id);
+		notify("READY=1");
+		wait_for_end(place, signals);
+		notify("STOPPING=1");
+		listen_close(c->socket, fd);
+		drain(drain_seconds(place));
+		kick_hurry();
+		milter_stop();
+		pthread_join(thread, NULL);
+		kick_stop();
+		closing_log(place);
+		log_flush();
+		end_with_sessions(place);
+		log_stop("stopped");
+	}
+	app_unref(app);
 	if (key_process_lost())
 		return EX_OSERR;
 	return status == 0 ? 0 : EX_SOFTWARE;
@@ -311,16 +275,18 @@ static void block_signals(sigset_t *set)
 }
 
 /* Everything that may need root; -1 and messages on failure. */
-static int prepare(const struct config *c, struct tally *tally,
-		   struct keyd *keyd, struct app **app, struct strbuf *errors,
+static int prepare(struct config *c, const struct app_process *process,
+		   struct app **app, struct strbuf *errors,
 		   struct strbuf *warnings)
 {
 	const char *err;
 	int fd;
 
-	*app = app_new(c, tally, keyd, errors, warnings);
-	if (*app == NULL)
+	*app = app_new(c, process, errors, warnings);
+	if (*app == NULL) {
+		config_free(c);
 		return -1;
+	}
 	fputs(strbuf_cstr(warnings), stderr);
 	fd = listen_open(c->arena, c->socket, c->socket_mode, c->socket_group,
 			 &err);
@@ -359,79 +325,85 @@ static void raise_descriptors(void)
 			 strerror(errno));
 }
 
-static void open_log(const struct config *c)
+/* From here on messages go to the log.  Takes the app. */
+static int run(struct app *app, const sigset_t *signals, int fd,
+	       struct slice warnings)
 {
-	const struct log_options o = {
-		.target = (enum log_target)c->log.target,
-		.level = (enum log_level)c->log.level,
-		.json = c->log.format == LOG_FORMAT_JSON ? json_log_line : NULL,
-	};
-
-	log_open("mailseald", &o);
-}
-
-/* From here on messages go to the log. */
-static int run(struct app *app, struct keyd *keyd, const sigset_t *signals,
-	       int fd, struct slice warnings)
-{
+	const struct app_process *process = app->process;
 	const struct config *c = app->config;
+	struct app_place *place = app_place_new(app);
+	struct arena *a = arena_new();
 	struct strbuf errors, late;
 	int status = EX_CONFIG;
 
 	open_log(c);
 	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
 		log_lines(warnings, LOG_LEVEL_WARN);
-	strbuf_init(&errors, c->arena, ERRORS_MAX);
-	strbuf_init(&late, c->arena, ERRORS_MAX);
+	strbuf_init(&errors, a, ERRORS_MAX);
+	strbuf_init(&late, a, ERRORS_MAX);
 	bound_stacks();
 	raise_descriptors();
 	if (!confine(c)) {
 		listen_close(c->socket, fd);
-		return EX_OSERR;
-	}
-	if (app_start(app, kick_wake, &errors, &late)) {
+		status = EX_OSERR;
+	} else if (app_start(app, NULL, &errors, &late)) {
 		log_lines(strbuf_slice(&late), LOG_LEVEL_WARN);
-		return serve(app, keyd, signals, fd);
+		status = serve(place, process, signals, fd);
+	} else {
+		log_error("%s", strbuf_cstr(&errors));
+		listen_close(c->socket, fd);
 	}
-	log_error("%s", strbuf_cstr(&errors));
-	listen_close(c->socket, fd);
+	app_place_free(place);
+	arena_free(a);
 	return status;
 }
 
-static int start(const struct options *o, const struct config *c,
-		 struct keyd *keyd, struct strbuf *errors)
+/* Takes the configuration. */
+static int start(const struct options *o, struct config *c,
+		 const struct app_process *process, struct strbuf *errors,
+		 struct strbuf *warnings)
 {
-	struct tally *tally = tally_new();
 	struct app *app = NULL;
-	struct strbuf warnings;
 	sigset_t signals;
-	int status = EX_CONFIG, fd;
+	int fd = prepare(c, process, &app, errors, warnings);
 
-	strbuf_init(&warnings, c->arena, ERRORS_MAX);
-	fd = prepare(c, tally, keyd, &app, errors, &warnings);
-	if (fd >= 0) {
-		block_signals(&signals);
-		if (!drop_privileges(c->user, errors))
-			listen_close(c->socket, fd);
-		else if (!o->foreground && daemon(0, 0) != 0)
-			strbuf_printf(errors, "cannot become a daemon: %s\n",
-				      strerror(errno));
-		else
-			status = run(app, keyd, &signals, fd,
-				     strbuf_slice(&warnings));
+	if (fd < 0) {
+		app_unref(app);
+		return EX_CONFIG;
 	}
-	app_free(app);
-	tally_free(tally);
-	return status;
+	block_signals(&signals);
+	if (!drop_privileges(c->user, errors)) {
+		listen_close(c->socket, fd);
+	} else if (!o->foreground && daemon(0, 0) != 0) {
+		strbuf_printf(errors, "cannot become a daemon: %s\n",
+			      strerror(errno));
+		listen_close(c->socket, fd);
+	} else {
+		return run(app, &signals, fd, strbuf_slice(warnings));
+	}
+	app_unref(app);
+	return EX_CONFIG;
+}
+
+/* A reload must find it from "/" too. */
+static const char *absolute(struct arena *a, const char *path)
+{
+	char *here = path[0] != '/' ? getcwd(NULL, 0) : NULL;
+
+	if (here != NULL)
+		path = arena_printf(a, "%s/%s", here, path);
+	free(here);
+	return path;
 }
 
 int main(int argc, char **argv)
 {
 	struct options o;
 	struct arena *a;
-	struct strbuf errors;
+	struct app_process process = {.waiters = &kick_waiters,
+				      .allows = confine_allows};
+	struct strbuf errors, warnings;
 	struct config *c;
-	struct keyd *keyd = NULL;
 	int status = parse_args(argc, argv, &o);
 
 	if (status >= 0)
@@ -439,13 +411,18 @@ int main(int argc, char **argv)
 	(void)notify_open();
 	a = arena_new();
 	strbuf_init(&errors, a, ERRORS_MAX);
-	c = config_load(o.config, &errors);
+	strbuf_init(&warnings, a, ERRORS_MAX);
+	c = config_load(absolute(a, o.config), &errors);
+	process.tally = tally_new();
 	status = EX_CONFIG;
-	if (c != NULL && key_process_start(c, argc, argv, &keyd, &errors))
-		status = start(&o, c, keyd, &errors);
-	keyd_free(keyd);
+	if (c != NULL &&
+	    key_process_start(c, argc, argv, &process.keyd, &errors))
+		status = start(&o, c, &process, &errors, &warnings);
+	else
+		config_free(c);
+	keyd_free(process.keyd);
+	tally_free(process.tally);
 	fputs(strbuf_cstr(&errors), stderr);
-	config_free(c);
 	arena_free(a);
 	return status;
 }

@@ -204,7 +204,8 @@ static int run(struct again *x, struct slice message)
 	return same ? 0 : 1;
 }
 
-static int with_app(struct arena *a, const struct config *c,
+/* Takes the configuration. */
+static int with_app(struct arena *a, struct config *c,
 		    struct journal_file *f, const char *id,
 		    struct slice message)
 {
@@ -214,17 +215,21 @@ static int with_app(struct arena *a, const struct config *c,
 	int status = EX_CONFIG;
 
 	x.record = journal_place_record(a, "verify", f, id, &status);
-	if (x.record == NULL)
+	if (x.record == NULL) {
+		config_free(c);
 		return status;
+	}
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&warnings, a, ERRORS_MAX);
-	app = app_new(c, NULL, NULL, &errors, &warnings);
+	app = app_new(c, NULL, &errors, &warnings);
 	fputs(strbuf_cstr(&errors), stderr);
-	if (app == NULL)
+	if (app == NULL) {
+		config_free(c);
 		return EX_CONFIG;
+	}
 	x.app = app;
 	status = run(&x, message);
-	app_free(app);
+	app_unref(app);
 	return status;
 }
 
@@ -247,7 +252,8 @@ int verify_recorded(struct arena *a, const struct journal_place *place,
 	f = journal_place_open(a, "verify", place, false, &status);
 	if (f != NULL)
 		status = with_app(a, c, f, id, message);
+	else
+		config_free(c);
 	journal_close(f);
-	config_free(c);
 	return status;
 }

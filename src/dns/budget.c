@@ -85,13 +85,8 @@ struct dns *dns_new(struct arena *a, const struct dns_options *o,
 		return NULL;
 	if (o->query_timeout_ms > 0)
 		d->query_timeout_ms = o->query_timeout_ms;
-	d->on_wait = o->on_wait;
+	d->waiters = o->waiters;
 	return d;
-}
-
-unsigned dns_waiting(const struct dns *d)
-{
-	return atomic_load(&d->waiting);
 }
 
 void dns_free(struct dns *d)
@@ -278,11 +273,12 @@ static const struct dns_answer *wait_for(struct dns_budget *b,
 
 	if (left == 0)
 		return cut ? &answer_cut : &answer_no_time;
-	if (atomic_fetch_add(&d->waiting, 1) == 0 && d->on_wait != NULL)
-		d->on_wait();
+	if (d->waiters != NULL && atomic_fetch_add(&d->waiters->n, 1) == 0)
+		d->waiters->first();
 	a = d->backend->ask(d->self, q, begin_ms + (left < most ? left : most),
 			    &sent);
-	atomic_fetch_sub(&d->waiting, 1);
+	if (d->waiters != NULL)
+		atomic_fetch_sub(&d->waiters->n, 1);
 	b->waited_us += clock_mono_us() - begin_us;
 	if (sent)
 		atomic_fetch_add(&d->sent, 1);

@@ -58,6 +58,13 @@ struct dns_answer {
 
 struct dns;
 
+/* Threads that wait for an answer now, of all resolvers that are given it. */
+struct dns_waiters {
+	_Atomic unsigned n;
+	/* One begins to wait, and no other does.  Must not block. */
+	void (*first)(void);
+};
+
 struct dns_options {
 	/* "addr@port" or "addr"; none: the servers of /etc/resolv.conf */
 	const char *const *servers;
@@ -73,8 +80,7 @@ struct dns_options {
 	/* Threads that may wait at once, default 1000; one more is answered
 	 * with temporary failure at once. */
 	unsigned max_waiting;
-	/* A thread begins to wait, and no other does.  Must not block. */
-	void (*on_wait)(void);
+	struct dns_waiters *waiters; /* NULL: nobody wants to know */
 	/* Time-outs in a row, without any answer, that make an outage; then
 	 * the time between two probes.  Defaults 10 and 1000. */
 	unsigned outage_after;
@@ -95,9 +101,6 @@ struct dns *dns_new_zone_text(struct arena *a, struct slice text,
 /* Every outstanding question is first answered with temporary failure.
  * Budgets may be freed later, but not used any more. */
 void dns_free(struct dns *d);
-
-/* Threads that wait for an answer now. */
-unsigned dns_waiting(const struct dns *d);
 
 struct dns_counters {
 	uint64_t asked;      /* questions of messages, cache hits included */

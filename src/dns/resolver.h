@@ -122,9 +122,8 @@ struct dns {
 	void *self;
 	struct dns_cache *cache; /* NULL: none */
 	unsigned query_timeout_ms;
-	void (*on_wait)(void);
+	struct dns_waiters *waiters; /* or NULL */
 	_Atomic unsigned inside; /* threads in dns_ask() */
-	_Atomic unsigned waiting;
 	_Atomic uint64_t asked;
 	_Atomic uint64_t cache_hits;
 	_Atomic uint64_t sent;

@@ -1,13 +1,10 @@
 /* Builds what all sessions share. */
 #include "milter/app.h"
 
-#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #define KEYCACHE_KEYS 10000
 
@@ -101,12 +98,14 @@ static void check_seals(const struct app *app, struct strbuf *warnings)
 
 /* A key that only cannot be loaded stops nobody: its domain's mail follows
  * on_signing_error. */
-static bool load_keys(struct app *app, struct keyd *keyd, struct strbuf *errors,
+static bool load_keys(struct app *app, struct strbuf *errors,
 		      struct strbuf *warnings)
 {
 	struct keyring_counters n;
 
-	app->keyring = app_keyring_new(app->config, keyd, errors);
+	app->keyring = app_keyring_new(
+		app->config, app->process != NULL ? app->process->keyd : NULL,
+		errors);
 	if (app->keyring == NULL)
 		return false;
 	keyring_pin(app->keyring, warnings, warnings);
@@ -119,20 +118,8 @@ static bool load_keys(struct app *app, struct keyd *keyd, struct strbuf *errors,
 static bool load_tables(struct app *app, struct strbuf *errors,
 			struct strbuf *warnings)
 {
-	struct tables *t = tables_load(app->config, errors, warnings);
-
-	if (t != NULL)
-		app->tables = tables_place_new(t);
-	return t != NULL;
-}
-
-bool app_reload(struct app *app, struct strbuf *errors, struct strbuf *warnings)
-{
-	struct tables *t = tables_load(app->config, errors, warnings);
-
-	if (t != NULL)
-		tables_put(app->tables, t);
-	return t != NULL;
+	app->tables = tables_load(app->config, errors, warnings);
+	return app->tables != NULL;
 }
 
 /* Neither the walk alone nor a tag needs a list. */
@@ -213,150 +200,77 @@ static void fill_env(struct eval_env *e, const struct config *c)
 		.min_rsa_bits = (unsigned)c->dkim.min_rsa_bits,
 		.max_rsa_bits = (unsigned)c->dkim.max_rsa_bits,
 		.clock_skew = (unsigned)c->dkim.clock_skew,
-		.keycache = crypto_keycache_new(KEYCACHE_KEYS),
 	};
-	e->arc = (struct arc_options){e->dkim.min_rsa_bits,
-				      e->dkim.max_rsa_bits, e->dkim.keycache};
+	e->arc = (struct arc_options){.min_rsa_bits = e->dkim.min_rsa_bits,
+				      .max_rsa_bits = e->dkim.max_rsa_bits};
 }
 
-struct app *app_new(const struct config *c, struct tally *tally,
-		    struct keyd *keyd, struct strbuf *errors,
-		    struct strbuf *warnings)
+static void free_keycache(void *cache)
+{
+	crypto_keycache_free(cache);
+}
+
+struct app *app_new(struct config *c, const struct app_process *process,
+		    struct strbuf *errors, struct strbuf *warnings)
 {
 	struct app *app = mem_alloc(sizeof(*app));
 
 	app->config = c;
-	app->tally = tally;
+	app->process = process;
+	app->tally = process != NULL ? process->tally : NULL;
+	atomic_init(&app->refs, 1);
 	app->limits = (struct field_limits){
 		.max_fields = (size_t)c->limits.header_fields,
 		.max_field_bytes = (size_t)c->limits.field_size,
 		.max_bytes = (size_t)c->limits.header_size,
 	};
 	fill_env(&app->env, c);
+	app_set_keycache(app,
+			 service_new(crypto_keycache_new(KEYCACHE_KEYS),
+				     free_keycache, ""));
 	load_seals(app);
 	if (!load_rules(app, errors, warnings) || !load_suffixes(app, errors) ||
 	    !load_awareness(app, errors) ||
 	    !load_tables(app, errors, warnings) ||
-	    !load_keys(app, keyd, errors, warnings)) {
-		app_free(app);
+	    !load_keys(app, errors, warnings)) {
+		app->config = NULL;
+		app_unref(app);
 		return NULL;
 	}
 	return app;
 }
 
-/* Called by the resolver's thread. */
-static void tell_outage(void *arg, bool outage)
+void app_set_keycache(struct app *app, struct service *s)
 {
-	(void)arg;
-	if (outage)
-		log_limited(LOG_LEVEL_WARN, LOG_EVENT_DNS,
-			    "no DNS server answers; until one does, what is "
-			    "not in the cache is a temporary error");
-	else
-		log_limited(LOG_LEVEL_INFO, LOG_EVENT_DNS,
-			    "a DNS server answers again");
+	service_unref(app->services[APP_KEYCACHE]);
+	app->services[APP_KEYCACHE] = s;
+	app->env.dkim.keycache = service_get(s);
+	app->env.arc.keycache = service_get(s);
 }
 
-struct dns_options app_dns_options(const struct config *c)
+void app_stop(struct app *app)
 {
-	return (struct dns_options){
-		.servers = c->resolver.servers.v,
-		.nservers = c->resolver.servers.n,
-		.recursion = c->resolver.recursion != 0,
-		.trust_anchor_file =
-			c->resolver.dnssec ? c->resolver.trust_anchor : NULL,
-		.max_waiting = (unsigned)c->resolver.max_waiting,
-		.zone_file = c->resolver.zone_file[0] != '\0'
-				     ? c->resolver.zone_file
-				     : NULL,
-		.query_timeout_ms = (unsigned)c->resolver.query_timeout,
-		.cache_bytes = (size_t)c->resolver.cache_size,
-	};
+	meter_stop(app->meter);
+	journal_stop(app->journal);
 }
 
-/* Who could read the tables as root, and cannot any more, will not see what
- * they say next: a credential that is revoked stays good. */
-static void check_readable(const struct config *c, struct strbuf *warnings)
+struct app *app_ref(struct app *app)
 {
-	const char *const files[] = {c->submission.sender_table,
-				     c->submission.sender_groups,
-				     c->submission.credentials};
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-		if (files[i][0] != '\0' && access(files[i], R_OK) != 0)
-			strbuf_printf(warnings,
-				      "%s: %s, so SIGHUP will not read it "
-				      "again; give user \"%s\" the right to "
-				      "read it\n",
-				      files[i], strerror(errno), c->user);
+	atomic_fetch_add(&app->refs, 1);
+	return app;
 }
 
-static void start_meter(struct app *app, struct strbuf *warnings)
+void app_unref(struct app *app)
 {
-	const struct config *c = app->config;
-	const char *warning = NULL;
-
-	if (c->submission.credentials[0] == '\0')
+	if (app == NULL || atomic_fetch_sub(&app->refs, 1) > 1)
 		return;
-	app->meter =
-		meter_new(c->arena, c->state_directory, clock_unix, &warning);
-	if (warning != NULL)
-		strbuf_printf(warnings, "%s\n", warning);
-}
-
-static void start_journal(struct app *app, struct strbuf *warnings)
-{
-	const struct config *c = app->config;
-	const struct journal_options o = {
-		.folder = c->state_directory,
-		.records = c->journal.records != 0,
-		.max_bytes = c->journal.max_size,
-		.record_days = c->journal.record_days,
-		.shadow_days = c->journal.shadow_days,
-	};
-	const char *warning = NULL;
-
-	if (c->state_directory[0] == '\0')
-		return;
-	app->journal = journal_new(c->arena, &o, &warning);
-	if (warning != NULL)
-		strbuf_printf(warnings, "%s\n", warning);
-}
-
-bool app_start(struct app *app, void (*on_wait)(void), struct strbuf *errors,
-	       struct strbuf *warnings)
-{
-	const struct config *c = app->config;
-	struct dns_options o = app_dns_options(c);
-	const char *err = NULL;
-
-	o.on_outage = tell_outage;
-	o.on_wait = on_wait;
-	app->env.dns = dns_new(c->arena, &o, &err);
-	if (app->env.dns == NULL) {
-		strbuf_printf(errors, "resolver: %s\n",
-			      err != NULL ? err : "cannot start");
-		return false;
-	}
-	check_readable(c, warnings);
-	start_meter(app, warnings);
-	start_journal(app, warnings);
-	return true;
-}
-
-void app_free(struct app *app)
-{
-	if (app == NULL)
-		return;
-	if (app->env.dns != NULL)
-		dns_free(app->env.dns);
+	for (size_t i = APP_SERVICES; i-- > 0;)
+		service_unref(app->services[i]);
 	keyring_free(app->keyring);
 	awareness_free(app->awareness);
 	dmarc_psl_free(app->suffixes);
-	tables_place_free(app->tables);
-	meter_free(app->meter);
-	journal_free(app->journal);
-	crypto_keycache_free(app->env.dkim.keycache);
+	tables_free(app->tables);
+	config_free(unconst(app->config));
 	free(app);
 }
 

@@ -47,9 +47,9 @@ static void check_credential(struct gatekeeper *g, int64_t now)
 	const struct config *c = g->app->config;
 	struct gate_fault f;
 
-	if (g->tables->credentials == NULL)
+	if (g->app->tables->credentials == NULL)
 		return;
-	g->credential = credential_find(g->tables->credentials, g->facts.login);
+	g->credential = credential_find(g->app->tables->credentials, g->facts.login);
 	if (g->credential == NULL)
 		return;
 	if (credential_check(g->arena, g->credential, &g->facts, now,
@@ -92,7 +92,7 @@ static struct login_rules rules_of_login(const struct gatekeeper *g)
 		.certificates = conf->submission.certificates.v,
 		.ndemands = conf->submission.login_classes.n,
 		.demands = conf->submission.login_classes.v,
-		.senders = g->tables->senders,
+		.senders = g->app->tables->senders,
 		.strip_realm =
 			conf->submission.login_realm == LOGIN_REALM_STRIP,
 		.delimiter = conf->submission.recipient_delimiter,
@@ -124,7 +124,7 @@ static void check_sender(struct gatekeeper *g, const struct gate_claims *c)
 {
 	const struct config *conf = g->app->config;
 	const struct submission_rights r = {
-		.senders = g->tables->senders,
+		.senders = g->app->tables->senders,
 		.credential = g->credential,
 		.delimiter = conf->submission.recipient_delimiter,
 	};

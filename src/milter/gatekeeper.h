@@ -10,7 +10,6 @@
 
 struct gatekeeper {
 	const struct app *app;
-	const struct tables *tables;
 	struct arena *arena;
 	struct gate_facts facts;
 	/* What was found: */

@@ -11,6 +11,9 @@
  * serves.  While each of them makes one more wait, we double their number;
  * else there is nobody left to serve, and we look less and less often.  Idle
  * threads end by themselves.
+ *
+ * At the end the same wakes libmilter's listener, which sleeps for 5 seconds
+ * while smfi_stop() waits for it.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,14 +26,19 @@
 #define PAUSE_MIN_MS 10
 #define PAUSE_MAX_MS 500
 #define KICKS_MAX    64
+#define HURRY_MS     5
 
 static struct {
 	pthread_t thread;
 	sem_t woken;
 	atomic_bool stopping;
-	const struct dns *dns;
+	atomic_bool hurry;
 	int listen_fd;
+	struct listen_address self;
+	struct listen_address last; /* in a hurry, self is another */
 } kick;
+
+struct dns_waiters kick_waiters = {.first = kick_wake};
 
 static void sleep_ms(unsigned ms)
 {
@@ -44,9 +52,9 @@ static void serve_waiting(void)
 {
 	unsigned pause = PAUSE_MIN_MS, kicks = 1, before = 0, n;
 
-	while (!atomic_load(&kick.stopping)) {
+	while (!atomic_load(&kick.stopping) && !atomic_load(&kick.hurry)) {
 		sleep_ms(pause);
-		n = dns_waiting(kick.dns);
+		n = atomic_load(&kick_waiters.n);
 		if (n == 0)
 			return;
 		if (n >= before + kicks) {
@@ -57,7 +65,7 @@ static void serve_waiting(void)
 			pause = pause < PAUSE_MAX_MS ? 2 * pause : PAUSE_MAX_MS;
 		}
 		for (unsigned i = 0; i < kicks; i++)
-			listen_knock(kick.listen_fd);
+			listen_knock(&kick.self);
 		before = n;
 	}
 }
@@ -69,14 +77,19 @@ static void *kick_thread(void *unused)
 		while (sem_wait(&kick.woken) != 0 && errno == EINTR)
 			;
 		serve_waiting();
+		while (atomic_load(&kick.hurry) &&
+		       !atomic_load(&kick.stopping)) {
+			listen_knock(&kick.last);
+			sleep_ms(HURRY_MS);
+		}
 	}
 	return NULL;
 }
 
-bool kick_start(const struct dns *dns, int listen_fd)
+bool kick_start(int listen_fd)
 {
-	kick.dns = dns;
 	kick.listen_fd = listen_fd;
+	listen_address(listen_fd, &kick.self);
 	return sem_init(&kick.woken, 0, 0) == 0 &&
 	       pthread_create(&kick.thread, NULL, kick_thread, NULL) == 0;
 }
@@ -84,6 +97,13 @@ bool kick_start(const struct dns *dns, int listen_fd)
 void kick_wake(void)
 {
 	sem_post(&kick.woken);
+}
+
+void kick_hurry(void)
+{
+	listen_address(kick.listen_fd, &kick.last);
+	atomic_store(&kick.hurry, true);
+	kick_wake();
 }
 
 void kick_stop(void)

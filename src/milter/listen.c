@@ -143,44 +143,57 @@ int listen_open(struct arena *a, const char *where, const char *mode,
 	return fd;
 }
 
-static void knock(const struct sockaddr *sa, socklen_t len)
+void listen_address(int fd, struct listen_address *ret)
 {
-	int fd = socket(sa->sa_family,
+	*ret = (struct listen_address){.n = sizeof(ret->sa)};
+	if (getsockname(fd, (struct sockaddr *)&ret->sa, &ret->n) != 0)
+		ret->n = 0;
+}
+
+void listen_knock(const struct listen_address *self)
+{
+	int fd = socket(self->sa.ss_family,
 			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return;
-	(void)connect(fd, sa, len);
+	(void)connect(fd, (const struct sockaddr *)&self->sa, self->n);
 	close(fd);
 }
 
-void listen_knock(int fd)
+/* An address of the kernel's choice, which nobody knows. */
+static int listen_nowhere(void)
 {
-	struct sockaddr_storage self = {0};
-	socklen_t len = sizeof(self);
+	struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (getsockname(fd, (struct sockaddr *)&self, &len) == 0)
-		knock((struct sockaddr *)&self, len);
+	if (fd >= 0 && (bind(fd, (struct sockaddr *)&nobody,
+			     offsetof(struct sockaddr_un, sun_path)) != 0 ||
+			listen(fd, 1) != 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
+/*
+ * libmilter sleeps in a poll of the old socket.  When that wakes it, poll(2)
+ * looks at what `fd` is by then, and sleeps on if nothing waits there: so the
+ * new one is knocked at first.
+ */
 void listen_close(const char *where, int fd)
 {
-	struct sockaddr_storage self = {0};
-	socklen_t len = sizeof(self);
-	struct sockaddr_un nobody = {.sun_family = AF_UNIX};
-	int other =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct listen_address old, fresh;
+	int other = listen_nowhere();
 
-	(void)getsockname(fd, (struct sockaddr *)&self, &len);
-	/* An address of the kernel's choice, which nobody knows. */
-	if (other >= 0 &&
-	    bind(other, (struct sockaddr *)&nobody,
-		 offsetof(struct sockaddr_un, sun_path)) == 0 &&
-	    listen(other, 1) == 0 && dup2(other, fd) >= 0)
-		/* wakes libmilter's poll on the old socket, which it holds */
-		knock((struct sockaddr *)&self, len);
-	if (other >= 0)
+	listen_address(fd, &old);
+	if (other >= 0) {
+		listen_address(other, &fresh);
+		listen_knock(&fresh);
+		if (dup2(other, fd) >= 0)
+			listen_knock(&old);
 		close(other);
+	}
 	if (slice_starts(slice_of(where), "unix:"))
 		(void)unlink(where + 5);
 }

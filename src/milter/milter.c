@@ -35,13 +35,19 @@ struct connection {
 	bool in_message;
 };
 
-static const struct app *the_app;
+static struct app_place *the_place;
 static struct tally *the_tally;
-static atomic_uint in_flight;
+static atomic_uint in_flight, sessions;
+static atomic_bool stopping;
 
 unsigned milter_in_flight(void)
 {
 	return atomic_load(&in_flight);
+}
+
+unsigned milter_sessions(void)
+{
+	return atomic_load(&sessions);
 }
 
 static struct connection *connection_of(SMFICTX *ctx)
@@ -78,6 +84,14 @@ static void message_ends(struct connection *c)
 	session_abort(c->session);
 }
 
+static void connection_free(struct connection *c)
+{
+	session_free(c->session);
+	free(c);
+	tally_session_ends(the_tally);
+	atomic_fetch_sub(&sessions, 1);
+}
+
 /* Sendmail takes a list at end of message only with one at end of header. */
 static void ask_macros(SMFICTX *ctx)
 {
@@ -111,16 +125,21 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1,
 	if ((f0 & (SMFIF_ADDHDRS | SMFIF_CHGHDRS)) !=
 	    (SMFIF_ADDHDRS | SMFIF_CHGHDRS))
 		return SMFIS_REJECT;
-	c = mem_alloc(sizeof(*c));
-	c->session = session_new(the_app);
-	c->no_reply = f1 & NO_REPLY;
-	c->leading_space = (f1 & SMFIP_HDR_LEADSPC) != 0;
-	if (smfi_setpriv(ctx, c) != MI_SUCCESS) {
-		session_free(c->session);
-		free(c);
+	/* counted first: who sees none after milter_stop() will see none */
+	atomic_fetch_add(&sessions, 1);
+	if (atomic_load(&stopping)) {
+		atomic_fetch_sub(&sessions, 1);
 		return SMFIS_REJECT;
 	}
 	tally_session_begins(the_tally);
+	c = mem_alloc(sizeof(*c));
+	c->session = session_new(the_place);
+	c->no_reply = f1 & NO_REPLY;
+	c->leading_space = (f1 & SMFIP_HDR_LEADSPC) != 0;
+	if (smfi_setpriv(ctx, c) != MI_SUCCESS) {
+		connection_free(c);
+		return SMFIS_REJECT;
+	}
 	*pf0 = SMFIF_ADDHDRS | SMFIF_CHGHDRS | (f0 & SMFIF_QUARANTINE);
 	if ((f0 & SMFIF_SETSYMLIST) != 0) {
 		*pf0 |= SMFIF_SETSYMLIST;
@@ -360,16 +379,15 @@ static sfsistat on_close(SMFICTX *ctx)
 	if (c == NULL)
 		return SMFIS_CONTINUE;
 	message_ends(c);
-	session_free(c->session);
-	tally_session_ends(the_tally);
-	free(c);
 	(void)smfi_setpriv(ctx, NULL);
+	connection_free(c);
 	return SMFIS_CONTINUE;
 }
 
 static char filter_name[] = "mailseal";
 
-bool milter_register(const struct app *app, int listen_fd)
+bool milter_register(struct app_place *place, struct tally *tally,
+		     int listen_fd)
 {
 	static struct smfiDesc desc = {
 		.xxfi_name = filter_name,
@@ -392,8 +410,8 @@ bool milter_register(const struct app *app, int listen_fd)
 	struct arena *a = arena_new();
 	bool ok;
 
-	the_app = app;
-	the_tally = app->tally;
+	the_place = place;
+	the_tally = tally;
 	memcpy(conn, "fd:", 4);
 	strncat(conn, arena_printf(a, "%d", listen_fd), sizeof(conn) - 4);
 	arena_free(a);
@@ -410,5 +428,6 @@ int milter_run(void)
 
 void milter_stop(void)
 {
+	atomic_store(&stopping, true);
 	(void)smfi_stop();
 }

@@ -6,15 +6,21 @@
 #define MAILSEAL_MILTER_MILTER_H
 
 #include <libmilter/mfapi.h>
+#include <sys/socket.h>
 
 #include "milter/session.h"
 
-/* Registers with libmilter: call once.  `app` must outlive milter_run(). */
-bool milter_register(const struct app *app, int listen_fd);
+/* Registers with libmilter: call once.  `place` and `tally` must outlive
+ * milter_run(). */
+bool milter_register(struct app_place *place, struct tally *tally,
+		     int listen_fd);
 /* smfi_main(): returns when milter_stop() was called.  0 on success. */
 int milter_run(void);
-/* Asks milter_run() to return. */
+/* Asks milter_run() to return.  Sessions that are open then may still be at
+ * work, but none begins. */
 void milter_stop(void);
+/* Those that are open. */
+unsigned milter_sessions(void);
 /* Messages between MAIL and their end, for draining. */
 unsigned milter_in_flight(void);
 
@@ -29,15 +35,25 @@ bool apply_edits(SMFICTX *ctx, const struct edits *edits);
  */
 int listen_open(struct arena *a, const char *where, const char *mode,
 		const char *group, const char **err);
-/* Connects to the socket that `fd` listens on, and hangs up. */
-void listen_knock(int fd);
+struct listen_address {
+	struct sockaddr_storage sa;
+	socklen_t n; /* 0: unknown */
+};
+/* Where `fd` listens. */
+void listen_address(int fd, struct listen_address *ret);
+/* Connects to it, and hangs up. */
+void listen_knock(const struct listen_address *self);
 
 /* While threads wait for the DNS, sees to it that libmilter has others for
  * other sessions (kick.c).  Once in a process. */
-bool kick_start(const struct dns *dns, int listen_fd);
+bool kick_start(int listen_fd);
 /* Somebody begins to wait, and nobody did. */
 void kick_wake(void);
-void kick_stop(void);
+extern struct dns_waiters kick_waiters; /* calls it; for every resolver */
+/* After listen_close(), before milter_stop(): which otherwise takes until
+ * libmilter looks whether it is to stop, up to 5 seconds. */
+void kick_hurry(void);
+void kick_stop(void); /* after milter_run() */
 
 /*
  * No new connections from now on: swaps a socket nobody knows into `fd`, wakes

@@ -16,13 +16,12 @@
 /* RFC 5321 4.5.3.1.3 gives a path 256; SMTPUTF8 and quoting need more. */
 #define PATH_MAX_BYTES 4096
 
-struct session *session_new(const struct app *app)
+struct session *session_new(struct app_place *place)
 {
 	struct session *s = mem_alloc(sizeof(*s));
 
-	s->app = app;
+	s->place = place;
 	s->conn = arena_new();
-	s->forced = -1;
 	s->mta = DKIM_MTA_UNKNOWN;
 	return s;
 }
@@ -42,10 +41,10 @@ static void end_message(struct session *s)
 	preflight_free(s);
 	sealing_free(s);
 	keyring_release(&s->keys);
-	tables_unref(s->tables);
-	s->tables = NULL;
 	arena_free(s->msg);
 	s->msg = NULL;
+	app_unref(s->app);
+	s->app = NULL;
 	s->fields = (struct field_list){0};
 	s->own = (struct own_fields){0};
 	s->awareness = (struct awareness_facts){0};
@@ -81,7 +80,6 @@ void session_connect(struct session *s, struct ip addr, bool maybe_local,
 	s->client.name = keep(s->conn, name, NAME_MAX_BYTES);
 	s->client.listener = keep(s->conn, listener, NAME_MAX_BYTES);
 	s->maybe_local = maybe_local;
-	s->forced = app_listener_direction(s->app, s->client.listener);
 }
 
 /*
@@ -132,7 +130,8 @@ static void begin_message(struct session *s)
 {
 	end_message(s);
 	s->msg = arena_new();
-	s->tables = tables_get(s->app->tables);
+	s->app = app_get(s->place);
+	s->forced = app_listener_direction(s->app, s->client.listener);
 	s->recipients = rule_recipients_new(s->msg, &s->app->rules);
 	s->seal_recipients = rule_recipients_new(s->msg, &s->app->seals);
 	s->msg_client = s->client;
@@ -228,9 +227,10 @@ static void look_for_faults(struct session *s)
 
 void session_rcpt(struct session *s, struct slice rcpt)
 {
-	const struct awareness *w = s->app->awareness;
+	const struct awareness *w;
 
 	need_message(s);
+	w = s->app->awareness;
 	s->envelope.nrcpts++;
 	rule_recipients_add(&s->app->rules, s->recipients, rcpt);
 	rule_recipients_add(&s->app->seals, s->seal_recipients, rcpt);
@@ -288,7 +288,6 @@ struct rule_outcome session_rules(struct session *s,
 struct gatekeeper session_gatekeeper(struct session *s)
 {
 	return (struct gatekeeper){.app = s->app,
-				   .tables = s->tables,
 				   .arena = s->msg,
 				   .log = {.arena = s->msg},
 				   .facts = {

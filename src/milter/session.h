@@ -9,7 +9,7 @@
 #ifndef MAILSEAL_MILTER_SESSION_H
 #define MAILSEAL_MILTER_SESSION_H
 
-#include "milter/app.h"
+#include "milter/place.h"
 
 struct session;
 
@@ -33,7 +33,7 @@ struct session_outcome {
 	struct log_fields *warn; /* another line at level warning, or NULL */
 };
 
-struct session *session_new(const struct app *app);
+struct session *session_new(struct app_place *place);
 void session_free(struct session *s); /* NULL is allowed */
 
 /* `maybe_local`: the client looks like Postfix's local submission (loopback,

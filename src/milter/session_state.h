@@ -25,16 +25,16 @@ struct measured {
 };
 
 struct session {
-	const struct app *app;
+	struct app_place *place;
 	struct arena *conn; /* replaced at each HELO */
 	struct arena *msg;  /* NULL between messages */
 	struct client_facts client;
 	bool maybe_local;
-	int forced; /* listener's direction or -1 */
 	enum dkim_mta mta;
 
 	/* the message */
-	struct tables *tables;
+	struct app *app; /* in force when it began; NULL between messages */
+	int forced;	 /* listener's direction or -1 */
 	struct client_facts msg_client;
 	struct envelope_facts envelope;
 	struct session_login login;

@@ -1,8 +1,6 @@
-/* Loads the tables of the gate, and swaps them. */
+/* Loads the tables of the gate. */
 #include "milter/tables.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -10,7 +8,6 @@
 struct holder {
 	struct tables tables;
 	struct arena *arena; /* of the credentials */
-	atomic_uint refs;
 };
 
 static struct holder *holder_of(struct tables *t)
@@ -95,67 +92,21 @@ struct tables *tables_load(const struct config *c, struct strbuf *errors,
 	bool ok;
 
 	h->arena = arena_new();
-	atomic_init(&h->refs, 1);
 	ok = load_senders(&h->tables, c, errors, warnings);
 	if (load_credentials(h, c, errors, warnings) && ok)
 		return &h->tables;
-	tables_unref(&h->tables);
+	tables_free(&h->tables);
 	return NULL;
 }
 
-void tables_unref(struct tables *t)
+void tables_free(struct tables *t)
 {
 	struct holder *h = holder_of(t);
 
-	if (t == NULL || atomic_fetch_sub(&h->refs, 1) > 1)
+	if (t == NULL)
 		return;
 	sender_table_free(h->tables.senders);
 	credential_table_free(h->tables.credentials);
 	arena_free(h->arena);
 	free(h);
-}
-
-struct tables_place {
-	pthread_mutex_t lock;
-	struct tables *current;
-};
-
-struct tables_place *tables_place_new(struct tables *t)
-{
-	struct tables_place *p = mem_alloc(sizeof(*p));
-
-	pthread_mutex_init(&p->lock, NULL);
-	p->current = t;
-	return p;
-}
-
-void tables_place_free(struct tables_place *p)
-{
-	if (p == NULL)
-		return;
-	tables_unref(p->current);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
-}
-
-struct tables *tables_get(struct tables_place *p)
-{
-	struct tables *t;
-
-	pthread_mutex_lock(&p->lock);
-	t = p->current;
-	atomic_fetch_add(&holder_of(t)->refs, 1);
-	pthread_mutex_unlock(&p->lock);
-	return t;
-}
-
-void tables_put(struct tables_place *p, struct tables *t)
-{
-	struct tables *old;
-
-	pthread_mutex_lock(&p->lock);
-	old = p->current;
-	p->current = t;
-	pthread_mutex_unlock(&p->lock);
-	tables_unref(old);
 }

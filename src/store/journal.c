@@ -505,12 +505,19 @@ static void stop_thread(struct journal *j)
 	pthread_join(j->thread, NULL);
 }
 
+void journal_stop(struct journal *j)
+{
+	if (j != NULL && j->running)
+		stop_thread(j);
+	if (j != NULL)
+		j->running = false;
+}
+
 void journal_free(struct journal *j)
 {
 	if (j == NULL)
 		return;
-	if (j->running)
-		stop_thread(j);
+	journal_stop(j);
 	list_free(&j->queue);
 	journal_db_done(&j->db);
 	pthread_cond_destroy(&j->changed);

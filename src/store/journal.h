@@ -80,7 +80,9 @@ struct journal_counters {
  * *warning (in `a`), else NULL, and is tried again later. */
 struct journal *journal_new(struct arena *a, const struct journal_options *o,
 			    const char **warning);
-/* Writes what is in the queue, for a second at most.  NULL is allowed. */
+/* Writes what is in the queue, for a second at most; what comes later is lost.
+ * One thread calls it, others may still use the journal.  NULL is allowed. */
+void journal_stop(struct journal *j);
 void journal_free(struct journal *j);
 /* Thread-safe, never blocks on the store.  False: it was dropped. */
 bool journal_put(struct journal *j, const struct journal_entry *e);

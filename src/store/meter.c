@@ -606,15 +606,20 @@ static void stop_thread(struct meter *m)
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->turn);
 	pthread_join(m->thread, NULL);
-	store_free(m->store);
+}
+
+void meter_stop(struct meter *m)
+{
+	if (m != NULL && m->store != NULL && !m->stopping)
+		stop_thread(m);
 }
 
 void meter_free(struct meter *m)
 {
 	if (m == NULL)
 		return;
-	if (m->store != NULL)
-		stop_thread(m);
+	meter_stop(m);
+	store_free(m->store);
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct account *k = m->buckets[i], *next; k != NULL;
 		     k = next) {

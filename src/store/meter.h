@@ -33,7 +33,9 @@ typedef int64_t meter_clock(void);
  */
 struct meter *meter_new(struct arena *a, const char *folder, meter_clock *clock,
 			const char **warning);
-/* Writes what is left, within a second.  NULL is allowed. */
+/* Writes what is left, within a second; what comes later stays in memory.  One
+ * thread calls it, others may still use the meter.  NULL is allowed. */
+void meter_stop(struct meter *m);
 void meter_free(struct meter *m);
 
 /*

@@ -14,8 +14,9 @@
 
 struct world {
 	struct config *config;
-	struct tally *tally;
-	struct app *app;
+	struct app *app; /* of the place */
+	struct app_place *place;
+	struct app_process process;
 	struct arena *arena;
 	char dir[64];
 };
@@ -73,12 +74,12 @@ static int setup(void **state)
 	    slice_of(arena_printf(w->arena, config_text, w->dir, w->dir)));
 	strbuf_init(&errors, w->arena, 65536);
 	w->config = config_load(conf, &errors);
-	w->tally = tally_new();
+	w->process.tally = tally_new();
 	if (w->config != NULL)
-		w->app = app_new(w->config, w->tally, NULL, &errors,
-				 &errors);
+		w->app = app_new(w->config, &w->process, &errors, &errors);
 	if (w->app == NULL || !app_start(w->app, NULL, &errors, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
+	w->place = app_place_new(w->app);
 	*state = w;
 	return 0;
 }
@@ -88,9 +89,8 @@ static int teardown(void **state)
 	struct world *w = *state;
 	static const char *const names[] = {"key", "zone", "conf"};
 
-	app_free(w->app);
-	tally_free(w->tally);
-	config_free(w->config);
+	app_place_free(w->place);
+	tally_free(w->process.tally);
 	for (size_t i = 0; i < 3; i++)
 		unlink(arena_printf(w->arena, "%s/%s", w->dir, names[i]));
 	rmdir(w->dir);
@@ -207,7 +207,7 @@ static void test_sessions(void **state)
 	struct world *w = *state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct session *s = session_new(w->app);
+		struct session *s = session_new(w->place);
 		struct session_outcome o;
 
 		play(s, &rows[i].in, &o);
@@ -226,7 +226,7 @@ static void test_sessions(void **state)
 static void test_reuse(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 
 	play(s, &rows[0].in, &o);
@@ -244,7 +244,7 @@ static void test_reuse(void **state)
 static void test_nothing_but_the_end(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 
 	session_end_of_message(s, SLICE(""), NOW, &o);
@@ -260,7 +260,7 @@ static void test_nothing_but_the_end(void **state)
 static void test_forgery_behind_limits(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 
 	session_mail(s, SLICE("<a@x.example>"), &nobody, SLICE(""));
@@ -280,7 +280,7 @@ static void test_forgery_behind_limits(void **state)
 static void test_unsignable(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 
 	session_mail(s, SLICE("<a@example.com>"),
@@ -339,7 +339,7 @@ static void test_names(void **state)
 
 	for (size_t i = 0; i < sizeof(named_rows) / sizeof(*named_rows); i++) {
 		const struct named_row *r = &named_rows[i];
-		struct session *s = session_new(w->app);
+		struct session *s = session_new(w->place);
 		struct session_outcome o;
 
 		play_named(s, "192.0.2.1", r->name, r->resolve, r->version, &o);
@@ -372,7 +372,7 @@ static void test_logins(void **state)
 	for (size_t i = 0; i < sizeof(login_rows) / sizeof(*login_rows); i++) {
 		const struct login_row *r = &login_rows[i];
 		const struct session_login l = {.name = slice_of(r->given)};
-		struct session *s = session_new(w->app);
+		struct session *s = session_new(w->place);
 
 		session_connect(s, ip, false, SLICE("x"), SLICE("smtp"));
 		session_resolved(s, SLICE(""), slice_of(r->version));
@@ -392,7 +392,7 @@ static void test_logins(void **state)
 static void test_name_lasts(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 	struct ip ip = {0};
 
@@ -426,7 +426,7 @@ static const char *value_at(const struct session_outcome *o, size_t from_end,
 static void test_received_spf(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 	const char *authres, *mailfrom, *helo;
 
@@ -450,7 +450,7 @@ static void test_received_spf(void **state)
 static void test_internal(void **state)
 {
 	struct world *w = *state;
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 	const char *authres, *spf;
 
@@ -478,7 +478,7 @@ static void test_no_internal(void **state)
 {
 	struct world *w = *state;
 	struct app *app = unconst(w->app);
-	struct session *s = session_new(app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 	size_t n = app->env.ninternal;
 
@@ -496,7 +496,7 @@ static void play_with(const struct world *w, enum dmarc_disposition disposition,
 		      void (*check)(const struct session_outcome *o))
 {
 	struct config *c = unconst(w->config);
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 
 	c->dmarc.disposition = disposition;
@@ -600,7 +600,7 @@ static void test_limits_reject_nothing(void **state)
 {
 	struct world *w = *state;
 	struct config *c = unconst(w->config);
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct session_outcome o;
 	struct ip ip = {0};
 
@@ -668,7 +668,7 @@ static void test_trusted(void **state)
 	for (size_t i = 0; i < sizeof(trusted_rows) / sizeof(*trusted_rows);
 	     i++) {
 		const struct trusted_row *r = &trusted_rows[i];
-		struct session *s = session_new(app);
+		struct session *s = session_new(w->place);
 		struct session_outcome o;
 
 		play(s, &r->in, &o);
@@ -705,14 +705,14 @@ static void test_counters(void **state)
 	struct world *w = *state;
 	struct tally_counters was, now;
 
-	tally_get(w->tally, &was);
+	tally_get(w->process.tally, &was);
 	play_with(w, DISPOSITION_MONITOR, QUARANTINE_TAG, &spoof, is_untouched);
 	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_TAG, &spoof, is_tagged);
 	play_with(w, DISPOSITION_QUARANTINE, QUARANTINE_HOLD, &spoof, is_held);
 	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &spoof, is_rejected);
 	play_with(w, DISPOSITION_HONOR, QUARANTINE_TAG, &rows[0].in,
 		  is_untouched);
-	tally_get(w->tally, &now);
+	tally_get(w->process.tally, &now);
 	assert_int_equal(
 		now.dmarc[DMARC_STATUS_FAIL] - was.dmarc[DMARC_STATUS_FAIL], 4);
 	assert_int_equal(
@@ -732,7 +732,7 @@ static void test_counters(void **state)
 static void play_fault(struct world *w, int stage, const char *login,
 		       struct session_outcome *o, struct session **ret)
 {
-	struct session *s = session_new(w->app);
+	struct session *s = session_new(w->place);
 	struct ip ip;
 
 	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
@@ -767,7 +767,7 @@ static void test_faults_of_others(void **state)
 	play_fault(w, 3, "", &o, &s);
 	assert_false(check_failed());
 	session_free(s);
-	s = session_new(w->app);
+	s = session_new(w->place);
 	check_fail("test", 0, "at RCPT");
 	session_rcpt(s, SLICE("<b@example.net>"));
 	assert_false(check_failed());
@@ -786,7 +786,7 @@ static void test_ignored_fault(void **state)
 
 	w->config->on_internal_error = ON_ERROR_TEMPFAIL;
 	assert_true(ip_parse(SLICE("192.0.2.1"), &ip));
-	s = session_new(w->app);
+	s = session_new(w->place);
 	session_connect(s, ip, false, SLICE("[x]"), SLICE("quiet"));
 	session_mail(s, SLICE("<a@example.com>"), &nobody, SLICE(""));
 	session_header(s, SLICE("Authentication-Results"),

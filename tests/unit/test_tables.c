@@ -1,24 +1,15 @@
-/* milter/tables.c: a set of tables lives as long as somebody holds it, while
- * others take the newest and one swaps them. */
+/* milter/tables.c: the tables of the submission gate, or what is wrong. */
 #include "check.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "milter/tables.h"
 
-#define THREADS 4
-#define SWAPS	100000
-
 struct world {
 	struct config c;
 	struct arena *arena;
-	struct tables_place *place;
 	char file[64];
-	atomic_bool done;
-	atomic_uint bad;
 };
 
 static struct tables *load(struct world *w)
@@ -58,7 +49,6 @@ static int setup(void **state)
 	w->c.submission.sender_groups = "";
 	w->c.submission.credentials = "";
 	w->c.submission.recipient_delimiter = "";
-	w->place = tables_place_new(load(w));
 	*state = w;
 	return 0;
 }
@@ -67,63 +57,21 @@ static int teardown(void **state)
 {
 	struct world *w = *state;
 
-	tables_place_free(w->place);
 	unlink(w->file);
 	arena_free(w->arena);
 	free(w);
 	return 0;
 }
 
-static void *use(void *arg)
+static void test_right(void **state)
 {
-	struct world *w = arg;
+	struct tables *t = load(*state);
 
-	while (!atomic_load(&w->done)) {
-		struct tables *t = tables_get(w->place);
-
-		if (t->senders != NULL &&
-		    !sender_owns(t->senders, SLICE("alice"), SLICE("alice"),
-				 "example.com"))
-			atomic_fetch_add(&w->bad, 1);
-		tables_unref(t);
-	}
-	return NULL;
-}
-
-static void test_swap(void **state)
-{
-	struct world *w = *state;
-	pthread_t threads[THREADS];
-
-	for (size_t i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, use, w), 0);
-	for (size_t i = 0; i < SWAPS; i++) {
-		/* a file now and then, since it takes long */
-		w->c.submission.sender_table = i % 100 == 0 ? w->file : "";
-		tables_put(w->place, load(w));
-	}
-	atomic_store(&w->done, true);
-	for (size_t i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	assert_int_equal(atomic_load(&w->bad), 0);
-}
-
-/* What a message began with stays, though others are in force. */
-static void test_keep(void **state)
-{
-	struct world *w = *state;
-	struct tables *mine = tables_get(w->place), *next;
-
-	put(w, "alice@example.com bob\n");
-	tables_put(w->place, load(w));
-	assert_true(sender_owns(mine->senders, SLICE("alice"), SLICE("alice"),
+	assert_true(sender_owns(t->senders, SLICE("alice"), SLICE("alice"),
 				"example.com"));
-	next = tables_get(w->place);
-	assert_false(sender_owns(next->senders, SLICE("alice"), SLICE("alice"),
-				 "example.com"));
-	tables_unref(mine);
-	tables_unref(next);
-	tables_unref(NULL);
+	assert_null(t->credentials);
+	tables_free(t);
+	tables_free(NULL);
 }
 
 /* One table that is wrong, and there is no set. */
@@ -146,8 +94,7 @@ static void test_wrong(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_swap, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_right, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong, setup, teardown),
 	};
 

@@ -1,0 +1,139 @@
+/* Swaps configurations.  The mutex guards the pointer, never the building. */
+#include "milter/place.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct app_place {
+	pthread_mutex_t lock;
+	struct app *current;
+	struct reload_state state;
+};
+
+struct app_place *app_place_new(struct app *app)
+{
+	struct app_place *p = mem_alloc(sizeof(*p));
+
+	pthread_mutex_init(&p->lock, NULL);
+	p->current = app;
+	return p;
+}
+
+void app_place_free(struct app_place *p)
+{
+	if (p == NULL)
+		return;
+	app_unref(p->current);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+struct app *app_get(struct app_place *p)
+{
+	struct app *app;
+
+	pthread_mutex_lock(&p->lock);
+	app = app_ref(p->current);
+	pthread_mutex_unlock(&p->lock);
+	return app;
+}
+
+void reload_state_get(struct app_place *p, struct reload_state *ret)
+{
+	pthread_mutex_lock(&p->lock);
+	*ret = p->state;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* `next`: NULL when there is none. */
+static void put(struct app_place *p, struct app *next)
+{
+	struct app *old = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	if (next != NULL) {
+		old = p->current;
+		p->current = next;
+		p->state.done++;
+	} else {
+		p->state.failed++;
+	}
+	p->state.ok = next != NULL;
+	p->state.time = clock_unix();
+	pthread_mutex_unlock(&p->lock);
+	app_unref(old);
+}
+
+/* A key that signed until now must not be lost by a slip. */
+static bool check_keys(const struct app *old, const struct app *next,
+		       struct strbuf *errors, struct strbuf *warnings)
+{
+	if (next->unusable_keys <= old->unusable_keys)
+		return true;
+	strbuf_adds(errors, strbuf_cstr(warnings));
+	strbuf_printf(errors,
+		      "%s: %zu keys cannot be used, and before it were %zu\n",
+		      next->config->file, next->unusable_keys,
+		      old->unusable_keys);
+	return false;
+}
+
+static void check_constant(const struct config *old, const struct config *next,
+			   struct strbuf *warnings)
+{
+	const struct {
+		const char *name, *old, *next;
+	} texts[] = {
+		{"socket", old->socket, next->socket},
+		{"socket_mode", old->socket_mode, next->socket_mode},
+		{"socket_group", old->socket_group, next->socket_group},
+		{"user", old->user, next->user},
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (strcmp(texts[i].old, texts[i].next) != 0)
+			strbuf_printf(warnings,
+				      "%s:0: %s is another, and takes effect "
+				      "at a restart\n",
+				      next->file, texts[i].name);
+}
+
+static bool is_allowed(const struct app_process *p, const struct config *c,
+		       struct strbuf *errors)
+{
+	return p == NULL || p->allows == NULL || p->allows(c, errors);
+}
+
+static struct app *build(const struct app *old, struct strbuf *errors,
+			 struct strbuf *warnings)
+{
+	struct config *c = config_load(old->config->file, errors);
+	struct app *next = NULL;
+
+	if (c != NULL)
+		next = app_new(c, old->process, errors, warnings);
+	if (next == NULL) {
+		config_free(c);
+		return NULL;
+	}
+	check_constant(old->config, c, warnings);
+	if (is_allowed(old->process, c, errors) &&
+	    check_keys(old, next, errors, warnings) &&
+	    app_start(next, old, errors, warnings))
+		return next;
+	app_unref(next);
+	return NULL;
+}
+
+bool reload(struct app_place *p, struct strbuf *errors, struct strbuf *warnings)
+{
+	struct app *old = app_get(p);
+	struct app *next = build(old, errors, warnings);
+
+	put(p, next);
+	app_unref(old);
+	return next != NULL;
+}
