@@ -146,9 +146,10 @@ static bool load(struct arena *a, int fd, struct strbuf *errors)
 
 	strbuf_init(&warnings, a, SUMMARY_MAX);
 	if (c != NULL)
-		app = app_new(c, NULL, NULL, errors, &warnings);
-	app_free(app);
-	config_free(c);
+		app = app_new(c, NULL, errors, &warnings);
+	if (app == NULL)
+		config_free(c);
+	app_unref(app);
 	return app != NULL;
 }
 
