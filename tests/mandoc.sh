@@ -16,7 +16,7 @@ result() { # status name
 		failed=1
 	fi
 }
-for page in mailseald.8 mailseal.conf.5 mailseal.1; do
+for page in mailseald.8 mailseal.conf.5 mailseal.1 mailseal-metrics.7; do
 	out=$(mandoc -Tlint -W warning "$src/doc/$page" 2>&1)
 	status=$?
 	[ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/# /'

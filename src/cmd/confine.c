@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "control/sandbox.h"
 
-#define FOLDERS 2
+#define FOLDERS 3
 
 /* Where a Unix socket is; "" for another kind. */
 static const char *folder_of(struct arena *a, const char *where)
@@ -31,6 +31,7 @@ static void folders_of(const struct config *c, struct arena *a,
 {
 	ret[0] = c->state_directory;
 	ret[1] = folder_of(a, c->socket);
+	ret[2] = folder_of(a, c->metrics.listen);
 }
 
 bool confine(const struct config *c)

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "cmd/closing.h"
 #include "cmd/confine.h"
+#include "cmd/daemon_metrics.h"
 #include "cmd/key_process.h"
 #include "config.h"
 #include "control/json_log.h"
@@ -236,7 +237,8 @@ static int serve(struct app_place *place, const struct app_process *process,
 	if (!milter_register(place, process->tally, fd)) {
 		log_error("libmilter refused to register");
 		status = EX_SOFTWARE;
-	} else if (!key_process_watch(process->keyd) || !kick_start(fd) ||
+	} else if (!key_process_watch(process->keyd) ||
+		   !daemon_metrics_start(place) || !kick_start(fd) ||
 		   pthread_create(&thread, NULL, run_milter, &status) != 0) {
 		log_error("cannot create a thread");
 		status = EX_OSERR;
@@ -247,11 +249,13 @@ static int serve(struct app_place *place, const struct app_process *process,
 		notify("READY=1");
 		wait_for_end(place, signals);
 		notify("STOPPING=1");
+		daemon_metrics_stopping();
 		listen_close(c->socket, fd);
 		drain(drain_seconds(place));
 		kick_hurry();
 		milter_stop();
 		pthread_join(thread, NULL);
+		daemon_metrics_stop();
 		kick_stop();
 		closing_log(place);
 		log_flush();
@@ -290,8 +294,12 @@ static int prepare(struct config *c, const struct app_process *process,
 	fputs(strbuf_cstr(warnings), stderr);
 	fd = listen_open(c->arena, c->socket, c->socket_mode, c->socket_group,
 			 &err);
-	if (fd < 0)
+	if (fd < 0) {
 		strbuf_printf(errors, "%s\n", err);
+	} else if (!daemon_metrics_open(c, errors)) {
+		listen_close(c->socket, fd);
+		return -1;
+	}
 	return fd;
 }
 
@@ -421,6 +429,7 @@ int main(int argc, char **argv)
 	else
 		config_free(c);
 	keyd_free(process.keyd);
+	daemon_metrics_stop();
 	tally_free(process.tally);
 	fputs(strbuf_cstr(&errors), stderr);
 	arena_free(a);

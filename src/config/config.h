@@ -148,6 +148,9 @@ struct config {
 		int64_t personal; /* enum log_personal */
 	} log;
 	struct {
+		const char *listen; /* base/endpoint.h; "": nobody may ask */
+	} metrics;
+	struct {
 		struct string_list servers;
 		int64_t recursion;	  /* boolean */
 		int64_t dnssec;		  /* boolean */

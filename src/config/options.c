@@ -74,6 +74,9 @@ const struct config_option config_options[] = {
 	{"log.personal", OPTION_WORD, AT(log.personal), "\"keep\"", 0, 0,
 	 personal_words, "logins and local-parts: keep, hash or omit them"},
 
+	{"metrics.listen", OPTION_ENDPOINT, AT(metrics.listen), "\"\"", 0, 0,
+	 NULL, "HTTP for Prometheus: unix:/path or 127.0.0.1:port; empty: none"},
+
 	{"resolver.servers", OPTION_SERVERS, AT(resolver.servers), "[ ]", 0, 0,
 	 NULL, "DNS servers, addr or addr@port; none: /etc/resolv.conf"},
 	{"resolver.recursion", OPTION_BOOLEAN, AT(resolver.recursion), "false",
@@ -390,6 +393,10 @@ const char *config_option_wants(struct arena *a, const struct config_option *o)
 		return "an absolute path in double quotes, or \"\"";
 	case OPTION_SOCKET:
 		return "\"unix:/path\", \"inet:port@address\" or \"fd:N\"";
+	case OPTION_ENDPOINT:
+		return "\"unix:/path\", or a loopback address: "
+		       "\"127.0.0.1:9879\", \"[::1]:9879\"; whoever is "
+		       "elsewhere comes by SSH or a reverse proxy";
 	case OPTION_REPLY:
 		return "at most 200 printable ASCII characters without \"%\", "
 		       "in double quotes";
@@ -461,6 +468,7 @@ static const char *type_name(enum option_type type)
 	switch (type) {
 	case OPTION_STRING:
 	case OPTION_PATH:
+	case OPTION_ENDPOINT:
 	case OPTION_SOCKET:
 	case OPTION_MODE:
 	case OPTION_DOMAIN:

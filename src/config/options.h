@@ -14,6 +14,7 @@ enum option_type {
 	OPTION_STRING,
 	OPTION_PATH,   /* absolute, or "" for none */
 	OPTION_SOCKET, /* listen_open() takes it */
+	OPTION_ENDPOINT, /* base/endpoint.h, or "" */
 	OPTION_MODE,   /* octal digits */
 	OPTION_DOMAIN, /* made canonical; "" allowed, unless `min` is 1 */
 	OPTION_REPLY,  /* text of an SMTP reply, or "" */

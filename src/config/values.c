@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/endpoint.h"
 #include "mail/domain.h"
 #include "mail/reply.h"
 
@@ -48,6 +49,13 @@ static bool is_socket(const char *text)
 	if (slice_is(kind, "inet") || slice_is(kind, "inet6"))
 		return is_inet(rest);
 	return slice_is(kind, "fd") && slice_u64(rest, 65535, &fd);
+}
+
+static bool is_endpoint(const char *text)
+{
+	struct endpoint e;
+
+	return text[0] == '\0' || endpoint_parse(text, &e);
 }
 
 /* "addr" or "addr@port" */
@@ -147,6 +155,8 @@ static const char *string_value(struct loader *l, const struct config_option *o,
 		good = text[0] == '\0' || is_absolute(slice_of(text));
 	else if (o->type == OPTION_SOCKET)
 		good = is_socket(text);
+	else if (o->type == OPTION_ENDPOINT)
+		good = is_endpoint(text);
 	else if (o->type == OPTION_MODE)
 		good = is_mode(text);
 	else if (o->type == OPTION_REPLY)
@@ -312,6 +322,7 @@ void config_read_into(struct loader *l, const struct config_node *s,
 	case OPTION_STRING:
 	case OPTION_PATH:
 	case OPTION_SOCKET:
+	case OPTION_ENDPOINT:
 	case OPTION_MODE:
 	case OPTION_DOMAIN:
 	case OPTION_REPLY:

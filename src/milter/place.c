@@ -91,6 +91,7 @@ static void check_constant(const struct config *old, const struct config *next,
 		{"socket_mode", old->socket_mode, next->socket_mode},
 		{"socket_group", old->socket_group, next->socket_group},
 		{"user", old->user, next->user},
+		{"metrics.listen", old->metrics.listen, next->metrics.listen},
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)

@@ -259,6 +259,7 @@ void journal_counters_get(struct journal *j, struct journal_counters *ret)
 {
 	pthread_mutex_lock(&j->lock);
 	*ret = j->counters;
+	ret->queued = j->entries;
 	pthread_mutex_unlock(&j->lock);
 }
 

@@ -74,6 +74,7 @@ struct journal_entry {
 struct journal_counters {
 	uint64_t written;
 	uint64_t dropped; /* for want of room or of a working file */
+	size_t queued;	  /* now, not written yet */
 };
 
 /* Starts the thread.  Never NULL: a store that cannot be opened is one line in

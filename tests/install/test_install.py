@@ -62,6 +62,9 @@ def files_wanted(d):
               d["sbindir"] + "/mailseald": 0o755}
     for path in ([d["sysconfdir"] + "/mailseal.conf", doc + "/mailseal.conf",
                   doc + "/systemd/root.conf",
+                  doc + "/prometheus/mailseal.rules.yml",
+                  doc + "/prometheus/prometheus.yml",
+                  doc + "/grafana/mailseal.json",
                   d["prefix"] + "/lib/sysusers.d/mailseal.conf",
                   d["prefix"] + "/lib/tmpfiles.d/mailseal.conf"] +
                  [f"{doc}/guidance/{name}" for name in GUIDANCE] +

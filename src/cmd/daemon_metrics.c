@@ -1,0 +1,147 @@
+/* Wiring, and what is asked of the kernel. */
+#include "cmd/daemon_metrics.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "control/http.h"
+#include "milter/metrics.h"
+
+static struct {
+	char *where; /* NULL: there is none */
+	int fd;	     /* -1: the server has it */
+	int statm;   /* /proc/self/statm; or -1 */
+	int64_t start_time;
+	struct app_place *place;
+	atomic_bool stopping;
+	struct http *http;
+} self;
+
+bool daemon_metrics_open(const struct config *c, struct strbuf *errors)
+{
+	const char *where = c->metrics.listen, *err = NULL;
+
+	if (where[0] == '\0')
+		return true;
+	self.fd = http_listen(c->arena, where, (gid_t)-1, &err);
+	if (self.fd < 0) {
+		strbuf_printf(errors, "metrics.listen: %s\n", err);
+		return false;
+	}
+	self.where = mem_strdup(where);
+	return true;
+}
+
+/* ---- what the kernel knows ---- */
+
+/* The second number is that of resident pages (proc(5)). */
+static uint64_t resident_bytes(int statm)
+{
+	char text[128];
+	ssize_t n = statm >= 0 ? pread(statm, text, sizeof(text) - 1, 0) : -1;
+	struct slice rest = {text, n > 0 ? (size_t)n : 0};
+	uint64_t pages = 0;
+
+	(void)slice_cut(&rest, ' ');
+	(void)slice_u64(slice_cut(&rest, ' '), UINT64_MAX / 65536, &pages);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t us_of(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage r = {0};
+
+	(void)getrusage(RUSAGE_SELF, &r);
+	return us_of(&r.ru_utime) + us_of(&r.ru_stime);
+}
+
+/* ---- the pages ---- */
+
+/* The caller gives the app back. */
+static struct metrics_facts facts_now(void)
+{
+	struct reload_state r;
+
+	reload_state_get(self.place, &r);
+	return (struct metrics_facts){
+		.app = app_get(self.place),
+		.stopping = atomic_load(&self.stopping),
+		.reloads = r.done,
+		.failed_reloads = r.failed,
+		.reload_time = r.time,
+		.reload_ok = r.ok,
+		.start_time = self.start_time,
+		.resident = resident_bytes(self.statm),
+		.cpu_us = cpu_us(),
+	};
+}
+
+static unsigned write_metrics(void *arg, struct strbuf *text)
+{
+	struct metrics_facts f = facts_now();
+
+	(void)arg;
+	metrics_write(text, &f);
+	app_unref(f.app);
+	return 200;
+}
+
+static unsigned write_health(void *arg, struct strbuf *text)
+{
+	struct metrics_facts f = facts_now();
+	bool ok = metrics_health(text, &f);
+
+	(void)arg;
+	app_unref(f.app);
+	return ok ? 200 : 503;
+}
+
+bool daemon_metrics_start(struct app_place *place)
+{
+	static const struct http_page pages[] = {
+		{"/metrics", "text/plain; version=0.0.4; charset=utf-8",
+		 write_metrics},
+		{"/healthz", "text/plain; charset=utf-8", write_health},
+	};
+
+	if (self.where == NULL)
+		return true;
+	self.place = place;
+	self.start_time = clock_unix();
+	self.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	self.http = http_start(self.fd, pages, sizeof(pages) / sizeof(*pages),
+			       NULL);
+	self.fd = -1;
+	return self.http != NULL;
+}
+
+void daemon_metrics_stopping(void)
+{
+	atomic_store(&self.stopping, true);
+}
+
+void daemon_metrics_stop(void)
+{
+	if (self.where == NULL)
+		return;
+	http_stop(self.http);
+	self.http = NULL;
+	http_unlink(self.where);
+	if (self.fd >= 0)
+		close(self.fd);
+	if (self.statm > 0)
+		close(self.statm);
+	free(self.where);
+	self.where = NULL;
+}
