@@ -110,6 +110,7 @@ class Site:
     def play(self):
         """One message of each kind."""
         d = self.daemon
+        d.wait_log("listens on")  # it does before it says so
         inbound = {"daemon": "in", "helo": "client.good.test"}
         d.send(mail("a@good.test"), "<a@good.test>", queue_id="Qgood",
                name="client.good.test", **inbound)
@@ -391,6 +392,38 @@ def personal(t, directory):
 
 
 # ---- journald -----------------------------------------------------------------
+def entries(journal):
+    """What is there, as dictionaries."""
+    ret = []
+    journal.setblocking(False)
+    try:
+        while True:
+            raw = journal.recv(65536).decode("ascii")
+            ret.append(dict(line.split("=", 1) for line in raw.splitlines()))
+    except BlockingIOError:
+        return ret
+
+
+def started_anew(t, daemon, path):
+    """Lines go to the new socket, also out of the sandbox."""
+    os.unlink(path)
+    daemon.send(mail("a@good.test"), "<a@good.test>", daemon="in")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(path)
+        daemon.send(mail("a@good.test"), "<a@good.test>", queue_id="Qanew",
+                    daemon="in")
+        end = time.monotonic() + 5
+        seen = []
+        while len(seen) < 2 and time.monotonic() < end:
+            seen += entries(journal)
+            time.sleep(0.02)
+    t.is_([e.get("MAILSEAL_QUEUE_ID", e["MAILSEAL_EVENT"]) for e in seen],
+          ["Qanew", "log"], "started anew: the line, and what was lost")
+    t.ok(re.fullmatch(r"warning: \d+ lines of the log were lost, since nobody "
+                      "took them", seen[-1]["MESSAGE"]) is not None,
+         "started anew: how many were lost", seen[-1])
+
+
 def journald(t, directory):
     """In a mount namespace of its own, where journald's socket is ours."""
     here = os.path.join(directory, "run")
@@ -437,6 +470,8 @@ def journald(t, directory):
                            daemon="in").verdict for _ in range(40)]
         t.is_(set(outcomes), {"accept"}, "a full journal stops no mail")
         t.ok(time.monotonic() - began < 20, "nor holds it up")
+        journal.close()
+        started_anew(t, d, os.path.join(here, "journal", "socket"))
         d.stop()
 
 
