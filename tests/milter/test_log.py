@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -475,6 +476,56 @@ def journald(t, directory):
         d.stop()
 
 
+def reloaded(t, directory):
+    """The options of the log are read again as all others are."""
+    with Site(directory, 'log = { target = "stderr"; };',
+              'secret = "a secret";\n') as s:
+        d = s.daemon
+        d.start()
+        d.wait_log("listens on")
+
+        def one(queue_id, part):
+            d.send(mail("a@good.test"), "<a@good.test>", queue_id=queue_id,
+                   daemon="in")
+            return d.wait_log(part + queue_id) or d.log()[-400:]
+
+        def again(group, part):
+            with open(d.config, encoding="utf-8") as f:
+                text = f.read()
+            d.write("mailseal.conf", re.sub(r"log = \{[^}]*\};",
+                                            f"log = {{ {group} }};", text))
+            d.signal(signal.SIGHUP)
+            t.ok(d.wait_log(part) is not None, f"read again: {group}",
+                 d.log()[-600:])
+
+        t.ok(one("Q1", "mailseald: ").startswith("mailseald: Q1: from="),
+             "text")
+        again('target = "stderr"; format = "json"; personal = "hash";',
+              '"event":"reload"')
+        o = json.loads(one("Q2", '"queue_id":"'))
+        t.ok(o["mailfrom"].startswith("<sha256:"), "JSON, and hashed", o)
+        again('target = "stderr"; format = "json"; level = "never";',
+              '"level":"error","event":"reload"')
+        again('target = "stderr"; level = "debug";',
+              "mailseald: reloaded ")
+        one("Q3", "mailseald: ")
+        # now nothing tells that it was read but that nothing is told; a line
+        # is written before the MTA has its answer
+        again('target = "stderr"; level = "warn";', "mailseald: ")
+        end = time.monotonic() + 10
+        n, quiet = 0, False
+        while not quiet and time.monotonic() < end:
+            n += 1
+            d.send(mail("a@good.test"), "<a@good.test>", daemon="in",
+                   queue_id=f"W{n}w")
+            quiet = f"W{n}w" not in d.log()
+        t.ok(quiet, "no line of a message at level warn",
+             d.log()[-400:])
+        objects(t, "\n".join(line for line in d.log().splitlines()
+                             if line.startswith("{")))
+        check_end(t, d, "reloaded")
+
+
 def options(t, directory):
     with Site(directory, 'log = { target = "stderr"; personal = "hash"; };'
               ) as s:
@@ -489,7 +540,7 @@ def main():
     t = Tap(240)
     directory = tempfile.mkdtemp(prefix="mailseal-log-")
     try:
-        for group in (both_forms, personal, journald, options):
+        for group in (both_forms, personal, journald, reloaded, options):
             with t.group(group.__name__):
                 group(t, directory)
     finally:
