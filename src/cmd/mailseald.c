@@ -4,9 +4,8 @@
  * Order of start: configuration, key process, keys and socket (these may need
  * root), block signals, drop privileges, sandbox, then threads (resolver,
  * libmilter).
- * libmilter takes SIGHUP, SIGTERM and SIGINT for itself unless they are blocked
- * in every thread before it starts: it runs in a thread of its own, and main
- * waits for signals.
+ * Signals are blocked in every thread, and main waits for them
+ * (milter/signals.c).
  */
 #include <errno.h>
 #include <grp.h>
@@ -20,6 +19,12 @@
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+#ifdef MAILSEAL_COVERAGE
+#include <gcov.h>
+#endif
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -191,13 +196,13 @@ static void reload_now(struct app_place *place)
 /* Until a signal asks for the end. */
 static void wait_for_end(struct app_place *place, const sigset_t *signals)
 {
-	int sig = 0;
+	int sig;
 
 	do {
-		sigwait(signals, &sig);
+		sig = sigwaitinfo(signals, NULL);
 		if (sig == SIGHUP)
 			reload_now(place);
-	} while (sig == SIGHUP || sig == SIGPIPE);
+	} while (sig == SIGHUP || sig == SIGPIPE || sig < 0);
 }
 
 /* Sessions that the MTA keeps open may still run: their memory is left to the
@@ -214,6 +219,7 @@ static void end_with_sessions(struct app_place *place)
 	log_stop("stopped, %u sessions were open", milter_sessions());
 	app = app_get(place);
 	app_stop(app);
+	fflush(NULL);
 	_exit(0);
 }
 
@@ -404,6 +410,22 @@ static const char *absolute(struct arena *a, const char *path)
 	return path;
 }
 
+/*
+ * libmilter's threads are still there: what libraries would take down on their
+ * way out could be in use, or about to be taken down by a thread that ends.
+ */
+static void __attribute__((noreturn)) end(int status)
+{
+	fflush(NULL);
+#ifdef __SANITIZE_ADDRESS__
+	__lsan_do_leak_check();
+#endif
+#ifdef MAILSEAL_COVERAGE
+	__gcov_dump();
+#endif
+	_exit(status);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -433,5 +455,5 @@ int main(int argc, char **argv)
 	tally_free(process.tally);
 	fputs(strbuf_cstr(&errors), stderr);
 	arena_free(a);
-	return status;
+	end(status);
 }
