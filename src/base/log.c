@@ -22,6 +22,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t lost;
+static atomic_uint_fast64_t lost_ever;
 static const char *_Atomic log_ident = "mailseal";
 static atomic_int log_min = LOG_LEVEL_INFO, log_target = LOG_TARGET_STDERR;
 static size_t (*_Atomic log_json)(const struct log_record *r, char *buf);
@@ -116,6 +117,7 @@ static bool write_record(const struct log_record *r, const char *text)
 	pthread_mutex_lock(&lock);
 	ok = log_sink_write(&l);
 	lost += !ok;
+	atomic_fetch_add(&lost_ever, !ok);
 	pthread_mutex_unlock(&lock);
 	return ok;
 }
@@ -282,4 +284,9 @@ void log_message(enum log_level level, struct log_fields *f)
 		tell_repeats(false);
 	else
 		after(write_record(&r, log_fields_text(f)));
+}
+
+uint64_t log_lost(void)
+{
+	return atomic_load(&lost_ever);
 }

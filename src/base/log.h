@@ -64,6 +64,8 @@ void log_limited(enum log_level level, enum log_event event, const char *fmt,
 void log_message(enum log_level level, struct log_fields *f);
 /* Tells what is held back now: before the end. */
 void log_flush(void);
+/* Lines that were not taken, since the start. */
+uint64_t log_lost(void);
 
 #define log_debug(...) log_at(LOG_LEVEL_DEBUG, LOG_EVENT_NOTE, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_LEVEL_INFO, LOG_EVENT_NOTE, __VA_ARGS__)

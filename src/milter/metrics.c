@@ -425,6 +425,8 @@ static const struct row rows[] = {
 	{"mailseal_build_info", "gauge", "1, with the version.", build_info, 0},
 	{"mailseal_config_info", "gauge",
 	 "1, with the SHA-256 of the configuration in force.", config_info, 0},
+	{"mailseal_log_lost_total", "counter",
+	 "Lines of the log that nobody took.", NULL, AT(log_lost)},
 	{"mailseal_config_reloads_total", "counter",
 	 "Reloads since the start.", reloads, 0},
 	{"mailseal_config_last_reload_successful", "gauge",

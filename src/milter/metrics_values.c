@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "base/log.h"
+
 static void add_up(void *arg, const struct preflight_count *c)
 {
 	struct preflight_count *sum = arg;
@@ -76,6 +78,7 @@ static void take_facts(struct metrics_values *v)
 							: f->start_time);
 	v->start_time = (uint64_t)f->start_time;
 	v->resident = f->resident;
+	v->log_lost = log_lost();
 }
 
 void metrics_values_get(struct metrics_values *v, const struct metrics_facts *f)

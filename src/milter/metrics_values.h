@@ -18,6 +18,7 @@ struct metrics_values {
 	uint64_t keys_named, keys_loaded, keys_unusable;
 	uint64_t journal_working, journal_written, journal_dropped,
 		journal_queue, limits_working;
+	uint64_t log_lost;
 	uint64_t reload_ok, reload_time, start_time, resident;
 };
 

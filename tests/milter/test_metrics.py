@@ -1,16 +1,19 @@
 """/metrics and /healthz: each counter against the messages that were sent,
 histograms, scrapes under load, peers that are a nuisance, outages, reload; and
 that the manual names every metric."""
+import fcntl
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import milter_client as mc  # noqa: E402
-from daemon import Daemon, check_end, mailseal, quote  # noqa: E402
+from daemon import (SANITIZER, Daemon, check_end, mailseal,  # noqa: E402
+                    program, quote)
 from material import Key, crlf, have_dkimpy, key_record, sign  # noqa: E402
 from mta import free_port  # noqa: E402
 from scrape import Scrape, dial, http  # noqa: E402
@@ -459,6 +462,29 @@ def test_broken_store(t):
     d.close()
 
 
+def test_log_lost(t):
+    """Nobody reads standard error: lines are lost, and that is counted."""
+    with Site() as s:
+        s.d.stop()
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        s.d.process = subprocess.Popen(  # pylint: disable=R1732
+            [program("mailseald"), "-f", "-c", s.d.config], stderr=writer,
+            stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZER})
+        os.close(writer)
+        s.d.wait_ready()
+        t.is_(s.scrape()["mailseal_log_lost_total"], 0, "no line is lost")
+        for _ in range(30):
+            s.in_("a@b.test")
+        lost = s.scrape()["mailseal_log_lost_total"]
+        # what is told of them is lost, too
+        t.ok(10 < lost < 70, f"30 messages, {int(lost)} lines are lost")
+        s.d.signal()
+        with os.fdopen(reader, "rb") as f:
+            log = f.read().decode()
+        t.is_(s.d.wait(), 0, "it ends", log)
+
+
 def test_places(t):
     """Where it listens."""
     port = free_port()
@@ -503,7 +529,7 @@ def main():
             with t.group(test.__name__):
                 test(t, s)
         check_end(t, s.d)
-    for test in (test_places, test_broken_store, test_outage):
+    for test in (test_log_lost, test_places, test_broken_store, test_outage):
         with t.group(test.__name__):
             test(t)
     t.done()
