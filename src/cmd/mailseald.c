@@ -439,6 +439,10 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	(void)notify_open();
+	if (!crypto_protect_keys())
+		fputs("mailseald: keys will be in core dumps: no memory that "
+		      "is left out of them\n",
+		      stderr);
 	a = arena_new();
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&warnings, a, ERRORS_MAX);

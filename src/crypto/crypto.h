@@ -63,6 +63,17 @@ struct crypto_pubkey *crypto_keycache_get(struct crypto_keycache *c,
 /* ---- private keys ---- */
 struct crypto_privkey; /* reference-counted */
 
+/*
+ * From here on private keys, and all that libcrypto makes while it works with
+ * one, are in memory of their own (keymem.h).  Before anything else of this
+ * header; without it they are where everything is.  False: the system has no
+ * such memory.
+ */
+bool crypto_protect_keys(void);
+/* `n` bytes for the text of a key, in such memory.  Never NULL. */
+void *crypto_secret_new(size_t n);
+void crypto_secret_free(void *p, size_t n); /* wiped */
+
 /* PEM (PKCS#1 or PKCS#8), unencrypted.  NULL and *reason (a constant that
  * says the cure) when it is no such key, RSA below 1024 bits included. */
 struct crypto_privkey *crypto_privkey_parse(struct slice pem,

@@ -28,11 +28,74 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "crypto/keymem.h"
+
 #define RSA_BITS_MAX	 16384
 #define RSA_BITS_SIGN	 1024 /* RFC 8301 3.2 */
 #define ED25519_KEY_LEN	 32
 #define PUBKEY_BYTES_MAX 8192
 #define PEM_BYTES_MAX	 65536
+
+/* ---- memory ---- */
+
+/* How deep this thread is in work with a private key.  libcrypto's own secure
+ * heap holds the numbers of a key, but not the copies that it makes of them,
+ * such as the primes in a Montgomery context. */
+static _Thread_local unsigned key_work;
+
+static void key_work_begin(void)
+{
+	key_work++;
+}
+
+static void key_work_end(void)
+{
+	key_work--;
+	keymem_forget_registers();
+}
+
+static void *lib_malloc(size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return key_work > 0 ? keymem_alloc(n) : malloc(n);
+}
+
+static void lib_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (keymem_owns(p))
+		keymem_free(p);
+	else
+		free(p);
+}
+
+static void *lib_realloc(void *p, size_t n, const char *file, int line)
+{
+	if (p == NULL)
+		return lib_malloc(n, file, line);
+	return keymem_owns(p) ? keymem_realloc(p, n) : realloc(p, n);
+}
+
+bool crypto_protect_keys(void)
+{
+	return keymem_open() &&
+	       CRYPTO_set_mem_functions(lib_malloc, lib_realloc, lib_free) == 1;
+}
+
+void *crypto_secret_new(size_t n)
+{
+	void *p = keymem_alloc(n);
+
+	return p != NULL ? p : mem_alloc(n);
+}
+
+void crypto_secret_free(void *p, size_t n)
+{
+	explicit_bzero(p, n);
+	lib_free(p, NULL, 0);
+}
 
 /* ---- SHA-256 ---- */
 
@@ -387,12 +450,14 @@ struct crypto_privkey *crypto_privkey_parse(struct slice pem,
 	*reason = "no PEM private key; make one with: mailseal key new";
 	if (pem.n == 0 || pem.n > PEM_BYTES_MAX)
 		return NULL;
+	key_work_begin();
 	bio = BIO_new_mem_buf(pem.p, (int)pem.n);
 	if (bio != NULL)
 		pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password,
 					       &encrypted);
 	BIO_free(bio);
 	ERR_clear_error();
+	key_work_end();
 	if (encrypted)
 		*reason = "key is encrypted; decrypt it with: openssl pkey";
 	if (pkey == NULL)
@@ -406,11 +471,13 @@ struct crypto_privkey *crypto_privkey_generate(enum crypto_type type,
 	const char *reason;
 	EVP_PKEY *pkey;
 
+	key_work_begin();
 	if (type == CRYPTO_RSA)
 		pkey = bits > RSA_BITS_MAX ? NULL : EVP_RSA_gen(bits);
 	else
 		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	ERR_clear_error();
+	key_work_end();
 	return pkey != NULL ? privkey_wrap(pkey, &reason) : NULL;
 }
 
@@ -514,10 +581,12 @@ bool crypto_sign(struct arena *a, const struct crypto_privkey *k,
 {
 	size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
 	unsigned char *out = arena_alloc(a, n);
-	bool ok = k->type == CRYPTO_RSA
-			  ? sign_rsa(k->pkey, digest, out, &n)
-			  : sign_ed25519(k->pkey, digest, out, &n);
+	bool ok;
 
+	key_work_begin();
+	ok = k->type == CRYPTO_RSA ? sign_rsa(k->pkey, digest, out, &n)
+				   : sign_ed25519(k->pkey, digest, out, &n);
+	key_work_end();
 	if (!ok) {
 		ERR_clear_error();
 		return false;

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -144,13 +143,12 @@ static int read_file(struct arena *a, const char *file, struct key_text *ret,
 void key_text_init(struct key_text *t)
 {
 	*t = (struct key_text){.state = KEY_ACTIVE};
-	t->p = mem_alloc(KEY_TEXT_MAX + 1);
+	t->p = crypto_secret_new(KEY_TEXT_MAX + 1);
 }
 
 void key_text_done(struct key_text *t)
 {
-	explicit_bzero(t->p, KEY_TEXT_MAX + 1);
-	free(t->p);
+	crypto_secret_free(t->p, KEY_TEXT_MAX + 1);
 	*t = (struct key_text){0};
 }
 
