@@ -32,6 +32,7 @@ static void folders_of(const struct config *c, struct arena *a,
 	ret[0] = c->state_directory;
 	ret[1] = folder_of(a, c->socket);
 	ret[2] = folder_of(a, c->metrics.listen);
+	ret[2] = folder_of(a, c->metrics.listen);
 }
 
 bool confine(const struct config *c)

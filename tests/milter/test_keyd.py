@@ -172,6 +172,58 @@ def lasts(t, d):
     t.ok(gone(pid), "it ends with the filter")
 
 
+def reload(d, line):
+    seen = d.log().count(line)
+    d.signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while d.log().count(line) == seen and time.monotonic() < end:
+        time.sleep(0.02)
+    return d.log().count(line) > seen
+
+
+def reloads(t, w):
+    """The key process reads its rows again, and sees new keys."""
+    with w.daemon() as d:
+        t.has(send(d, "main.test").field("DKIM-Signature") or "", "s=s;",
+              "before the reload: is signed")
+        old, new = w.key["main"].record(), Key(w.keys, "new")
+        os.replace(new.path, w.key["main"].path)
+        with open(w.table, "a", encoding="ascii") as f:
+            f.write("late.test s keys/row.pem\n")
+        t.ok(reload(d, f"reloaded {d.config}"), "reload", d.log())
+        out = send(d, "main.test")
+        if have_dkimpy():
+            t.is_([dkimpy_verifies(out.message, {"s._domainkey.main.test": r})
+                   for r in (old, w.key["main"].record())],
+                  [[False], [True]],
+                  "a new key in the same file signs")
+        t.has(send(d, "late.test").field("DKIM-Signature") or "",
+              "d=late.test", "a new row signs")
+        with open(w.table, "a", encoding="ascii") as f:
+            f.write("nonsense\n")
+        d.signal(signal.SIGHUP)
+        t.ok(d.wait_log(f'{w.table}:6: give "domain selector file"'),
+             "a table that is wrong is told", d.log())
+        t.has(send(d, "late.test").field("DKIM-Signature") or "",
+              "d=late.test", "and the old one stays")
+        check_end(t, d, "after reloads")
+
+
+def moved(t, w):
+    """What the sandbox forbids is told at the reload, not at the write."""
+    with w.daemon() as d, open(d.config, encoding="utf-8") as f:
+        text = f.read()
+        other = os.path.join(w.files.dir, "state")
+        os.mkdir(other)
+        d.write("mailseal.conf", text.replace(
+            'state_directory = "";', f'state_directory = "{other}";'))
+        d.signal(signal.SIGHUP)
+        t.ok(d.wait_log(f"{other}: the sandbox does not let us write there; "
+                        "restart mailseald to move to another folder"),
+             "another state_directory needs a restart", d.log())
+        check_end(t, d, "state_directory moved")
+
+
 def filter_killed(t, w):
     with w.daemon() as d:
         pid = key_process(d)
@@ -228,7 +280,8 @@ def main():
                           lambda: refused(t, w, d), lambda: lasts(t, d)):
                 with t.group("with keys"):
                     check()
-        for check in (filter_killed, keys_killed, keys_stuck, no_separation):
+        for check in (filter_killed, keys_killed, keys_stuck, no_separation,
+                      moved, reloads):
             with t.group(check.__name__):
                 check(t, w)
     t.done()
