@@ -9,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "gate/transport.h"
 
 /* Client names, HELO and listener names longer than this are cut. */
 #define NAME_MAX_BYTES 1024
@@ -350,51 +349,6 @@ void session_body(struct session *s, struct slice bytes)
 	look_for_faults(s);
 }
 
-struct log_fields *session_log_begin(struct session *s)
-{
-	struct log_fields *f = arena_alloc(s->msg, sizeof(*f));
-
-	log_fields_init(f, s->msg);
-	if (s->envelope.queue_id.n > 0)
-		log_wire(f, "", "queue_id", s->envelope.queue_id, LOG_ESCAPED,
-			 64, ": ");
-	else
-		log_string(f, "", "queue_id", "NOQUEUE", ": ");
-	return f;
-}
-
-void session_log_end(struct session *s, struct log_fields *f)
-{
-	log_number(f, " ms=", "ms", clock_mono_ms() - s->started_ms, "");
-}
-
-struct log_fields *session_log_line(struct session *s, const char *text)
-{
-	struct log_fields *f = session_log_begin(s);
-
-	log_string(f, "", "text", text, "")->person = LOG_REASON;
-	session_log_end(s, f);
-	f->repeats = text;
-	return f;
-}
-
-void session_log_client(const struct session *s, struct log_fields *f,
-			const char *lead, const char *direction,
-			const char *rule)
-{
-	log_string(f, lead, "direction", direction, "");
-	log_string(f, "(", "direction_rule", rule, ")");
-	if (s->login.name.n > 0) {
-		log_wire(f, " login=", "login", s->login.name, LOG_WORD, 128,
-			 "")
-			->person = LOG_LOGIN;
-		log_wire(f, " mechanism=", "mechanism", s->login.mechanism,
-			 LOG_WORD, 64, "");
-	}
-	if (!s->msg_client.local)
-		transport_log(f, &s->login.transport);
-}
-
 static struct log_fields *explain_ignored(struct session *s)
 {
 	struct log_fields *f = session_log_begin(s);
@@ -478,20 +432,6 @@ static void put_off(struct session *s, const char *store,
 				store));
 }
 
-/* What the text form does not have. */
-static void finish_log(struct session *s, const struct session_outcome *o)
-{
-	if (o->log != NULL) {
-		log_string(o->log, NULL, "action",
-			   verdict_action_name(o->action), "");
-		log_number(o->log, NULL, "recipients",
-			   (int64_t)s->envelope.nrcpts, "");
-		log_number(o->log, NULL, "size", (int64_t)s->size, "");
-	}
-	session_log_hide(s, o->log);
-	session_log_hide(s, o->warn);
-}
-
 /* A message that is put off is not run, so no limit counts it. */
 void session_end_of_message(struct session *s, struct slice queue_id,
 			    int64_t now, struct session_outcome *ret)
@@ -509,7 +449,7 @@ void session_end_of_message(struct session *s, struct slice queue_id,
 	else
 		examine(s, now, ret);
 	session_count(s, ret);
-	finish_log(s, ret);
+	session_log_finish(s, ret);
 	/* no fault of this message is another's */
 	(void)check_failed();
 }

@@ -74,8 +74,8 @@ struct log_fields *session_log_begin(struct session *s);
 void session_log_end(struct session *s, struct log_fields *f);
 /* A line that has no values: a warning. */
 struct log_fields *session_log_line(struct session *s, const char *text);
-/* Hides in it what log.personal says; NULL is allowed. */
-void session_log_hide(struct session *s, struct log_fields *f);
+/* At last: what became of it, and what log.personal says is hidden. */
+void session_log_finish(struct session *s, const struct session_outcome *o);
 /* " direction=inbound(default) login=bob mechanism=PLAIN tls=none" */
 void session_log_client(const struct session *s, struct log_fields *f,
 			const char *lead, const char *direction,
