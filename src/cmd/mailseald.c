@@ -298,14 +298,13 @@ static int prepare(struct config *c, const struct app_process *process,
 		return -1;
 	}
 	fputs(strbuf_cstr(warnings), stderr);
+	/* first: whoever finds the other one open may ask here, too */
+	if (!daemon_metrics_open(c, errors))
+		return -1;
 	fd = listen_open(c->arena, c->socket, c->socket_mode, c->socket_group,
 			 &err);
-	if (fd < 0) {
+	if (fd < 0)
 		strbuf_printf(errors, "%s\n", err);
-	} else if (!daemon_metrics_open(c, errors)) {
-		listen_close(c->socket, fd);
-		return -1;
-	}
 	return fd;
 }
 
