@@ -3,6 +3,7 @@ histograms, scrapes under load, peers that are a nuisance, outages, reload; and
 that the manual names every metric."""
 import fcntl
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -121,7 +122,8 @@ arc = {{ seal = ( {{ domain = "signed.test";
         t.is_(now["mailseal_messages_in_flight"], 0, f"{what}: it is over")
 
 
-def results(spf, dmarc, dkim="none", arc="none", helo="none", iprev="permerror"):
+def results(spf, dmarc, dkim="none", arc="none", helo="none",
+            iprev="permerror"):
     ret = {(*DMARC, dmarc): 1, (*DKIM, dkim): 1, (*ARC, arc): 1,
            (*HELO, helo): 1, (*IPREV, iprev): 1}
     ret[(*SPF, spf)] = 1
@@ -462,6 +464,36 @@ def test_broken_store(t):
     d.close()
 
 
+def test_as_root(t):
+    """Started as root: the socket is made before, and removed after it has
+    become somebody else who may do little."""
+    if os.geteuid() != 0:
+        t.skip("started as root", "not root")
+        return
+    who = pwd.getpwnam("nobody")
+    with Site() as s:
+        s.d.stop()
+        with open(s.d.config, encoding="utf-8") as f:
+            text = f.read()
+        t.is_(text.count('user = "";'), 1, "the user is named")
+        s.d.write("mailseal.conf",
+                  text.replace('user = "";', 'user = "nobody";'))
+        os.chown(s.d.dir, who.pw_uid, who.pw_gid)
+        for name in os.listdir(s.d.dir):
+            if name.startswith("journal"):
+                os.chown(os.path.join(s.d.dir, name), who.pw_uid, who.pw_gid)
+        s.d.start()
+        with open(f"/proc/{s.d.process.pid}/status", encoding="ascii") as f:
+            status = f.read()
+        t.has(status, f"\nUid:\t{who.pw_uid}\t{who.pw_uid}\t",
+              "as root: it is nobody now")
+        t.ok(http(s.where)[0] == 200, "as root: it answers")
+        t.ok(s.scrape()["process_resident_memory_bytes"] > 1e6,
+             "as root: it still knows its memory")
+        check_end(t, s.d, "as root")
+        t.ok(not os.path.exists(s.where[5:]), "as root: no socket is left")
+
+
 def test_log_lost(t):
     """Nobody reads standard error: lines are lost, and that is counted."""
     with Site() as s:
@@ -529,7 +561,8 @@ def main():
             with t.group(test.__name__):
                 test(t, s)
         check_end(t, s.d)
-    for test in (test_log_lost, test_places, test_broken_store, test_outage):
+    for test in (test_as_root, test_log_lost, test_places, test_broken_store,
+                 test_outage):
         with t.group(test.__name__):
             test(t)
     t.done()
