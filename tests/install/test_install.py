@@ -65,6 +65,7 @@ def files_wanted(d):
                   doc + "/prometheus/mailseal.rules.yml",
                   doc + "/prometheus/prometheus.yml",
                   doc + "/grafana/mailseal.json",
+                  d["docdir"] + "/log-schema.json",
                   d["prefix"] + "/lib/sysusers.d/mailseal.conf",
                   d["prefix"] + "/lib/tmpfiles.d/mailseal.conf"] +
                  [f"{doc}/guidance/{name}" for name in GUIDANCE] +
