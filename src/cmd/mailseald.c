@@ -354,6 +354,7 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 		log_lines(warnings, LOG_LEVEL_WARN);
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&late, a, ERRORS_MAX);
+	crypto_lock_keys();
 	bound_stacks();
 	raise_descriptors();
 	if (!confine(c)) {

@@ -70,6 +70,9 @@ struct crypto_privkey; /* reference-counted */
  * such memory.
  */
 bool crypto_protect_keys(void);
+/* Again after a fork(): that this memory is not swapped out is not
+ * inherited. */
+void crypto_lock_keys(void);
 /* `n` bytes for the text of a key, in such memory.  Never NULL. */
 void *crypto_secret_new(size_t n);
 void crypto_secret_free(void *p, size_t n); /* wiped */

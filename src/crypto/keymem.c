@@ -76,6 +76,14 @@ static uint32_t class_of(size_t n)
 	return class;
 }
 
+void keymem_lock(void)
+{
+	pthread_mutex_lock(&mem.lock);
+	if (mem.usable > 0)
+		(void)mlock2(mem.start, mem.usable, MLOCK_ONFAULT);
+	pthread_mutex_unlock(&mem.lock);
+}
+
 /* With the lock held. */
 static bool grow(void)
 {

@@ -20,6 +20,9 @@ void *keymem_realloc(void *p, size_t n);
 void keymem_free(void *p); /* not NULL */
 /* Is it from here? */
 bool keymem_owns(const void *p);
+/* After a fork(), which does not inherit that memory stays out of swap. */
+void keymem_lock(void);
+
 /* A thread that waits keeps what was last copied in its vector registers, and
  * they are in a core dump.  Empties them, on amd64. */
 void keymem_forget_registers(void);

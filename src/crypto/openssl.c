@@ -84,6 +84,11 @@ bool crypto_protect_keys(void)
 	       CRYPTO_set_mem_functions(lib_malloc, lib_realloc, lib_free) == 1;
 }
 
+void crypto_lock_keys(void)
+{
+	keymem_lock();
+}
+
 void *crypto_secret_new(size_t n)
 {
 	void *p = keymem_alloc(n);
