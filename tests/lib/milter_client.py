@@ -74,7 +74,11 @@ def dial(address, timeout):
             raise
         return s
     port, _, host = rest.partition("@")
-    return socket.create_connection((host or "127.0.0.1", int(port)), timeout)
+    s = socket.create_connection((host or "127.0.0.1", int(port)), timeout)
+    # as Postfix, which writes the packets of a step at once: what waits for
+    # an acknowledgement is then the other side alone
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
 
 
 class Connection:

@@ -70,15 +70,17 @@ def opendkim_tree(build, fetch):
 
 
 class OpenDKIM:
-    """A running opendkim."""
+    """A running opendkim.  `address`: "inet:PORT@ADDRESS"; None: its own
+    unix socket."""
 
-    def __init__(self, tree, text):
+    def __init__(self, tree, text, address=None):
         self.dir = tempfile.mkdtemp(prefix="opendkim-")
         path = os.path.join(self.dir, "sock")
-        self.address = "unix:" + path
+        self.address = address or "unix:" + path
         conf = os.path.join(self.dir, "opendkim.conf")
         with open(conf, "w", encoding="utf-8") as f:
-            f.write(text + f"\nSocket local:{path}\nSyslog no\n"
+            f.write(text + f"\nSocket {address or 'local:' + path}\n"
+                    "Syslog no\n"
                     "RequireSafeKeys no\n")
         with open(os.path.join(self.dir, "log"), "wb") as log:
             self.process = subprocess.Popen(  # pylint: disable=R1732

@@ -1,4 +1,6 @@
 """The daemon as an MTA sees it: stages, directions, edits, start and stop."""
+import ctypes
+import errno
 import os
 import re
 import resource
@@ -319,6 +321,50 @@ def run_on(t, where, address, **popen):
         check_end(t, d, where)
 
 
+def nodelay(pid, port):
+    """TCP_NODELAY of the daemon's end of each connection to that port."""
+    ret = []
+    own = os.pidfd_open(pid)
+    for n in os.listdir(f"/proc/{pid}/fd"):
+        # pidfd_getfd(2) has no function in Python
+        fd = ctypes.CDLL(None, use_errno=True).syscall(438, own, int(n), 0)
+        if fd < 0:
+            if ctypes.get_errno() == errno.EBADF:  # gone meanwhile
+                continue
+            raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        try:
+            with socket.socket(fileno=fd) as s:
+                if s.family == socket.AF_INET and s.getpeername() and \
+                        s.getsockname()[1] == port:
+                    ret.append(s.getsockopt(socket.IPPROTO_TCP,
+                                            socket.TCP_NODELAY))
+        except OSError:  # no socket, or none that is connected
+            pass
+    os.close(own)
+    return ret
+
+
+def test_nodelay(t):
+    """libmilter writes each packet by itself, and does not ask for this: a
+    verdict would wait for the acknowledgement of the edit before it."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    with Daemon(zone=ZONE, start=False) as d:
+        d.address = f"inet:{port}@127.0.0.1"
+        with open(d.config, encoding="utf-8") as f:
+            text = f.read()
+        d.write("mailseal.conf",
+                text.replace("unix:" + d.socket_path, d.address))
+        d.start()
+        with mc.Connection(d.address):
+            try:
+                got = nodelay(d.process.pid, port)
+            except PermissionError as e:
+                return t.skip("TCP_NODELAY", f"cannot look: {e}")
+        t.ok(got and all(got), "accepted connections have TCP_NODELAY", got)
+        return check_end(t, d, "TCP_NODELAY")
+
+
 def test_sockets(t):
     with socket.create_server(("127.0.0.1", 0)) as s:
         port = s.getsockname()[1]
@@ -387,7 +433,8 @@ def main():
                 test_directions(t, d2, records)
             check_end(t, d2, "all stages")
     for test in (test_discovery, test_start_again, test_graceful,
-                 test_quick_stop, test_descriptors, test_sockets):
+                 test_quick_stop, test_descriptors, test_sockets,
+                 test_nodelay):
         with t.group(test.__name__):
             test(t)
     t.done()

@@ -1,0 +1,91 @@
+/* Two questions to the one that runs: "takeover", and "yield". */
+#include "cmd/takeover.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/ask.h"
+
+#define SILENCE_MS 10000
+
+static bool ask(const struct config *c, struct arena *a, const char *request,
+		struct control_answer *ret, struct strbuf *errors)
+{
+	const struct control_question q = {
+		.path = c->control.socket,
+		.request = request,
+		.silence_ms = SILENCE_MS,
+	};
+	const char *err;
+
+	if (!control_ask(a, &q, ret, &err)) {
+		strbuf_printf(errors, "--takeover: %s\n", err);
+		return false;
+	}
+	if (ret->status != 0)
+		strbuf_printf(errors, "--takeover: %.*s\n", (int)ret->text.n,
+			      ret->text.p);
+	return ret->status == 0;
+}
+
+/* What it listens on must be what the MTA will be told. */
+static bool is_same_socket(const struct config *c,
+			   const struct control_answer *answer,
+			   struct strbuf *errors)
+{
+	struct slice rest = answer->text;
+	struct slice theirs = slice_cut(&rest, '\n');
+
+	if (slice_is(theirs, c->socket))
+		return true;
+	strbuf_printf(errors,
+		      "--takeover: the mailseald that runs listens on %.*s, "
+		      "not on %s; start without --takeover\n",
+		      (int)theirs.n, theirs.p, c->socket);
+	return false;
+}
+
+static bool is_listening(int fd)
+{
+	int on = 0;
+	socklen_t n = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) == 0 &&
+	       on != 0;
+}
+
+int takeover_begin(const struct config *c, struct strbuf *errors)
+{
+	struct control_answer answer = {.fd = -1};
+	struct arena *a;
+	bool ok;
+
+	if (c->control.socket[0] == '\0') {
+		strbuf_adds(errors, "--takeover: needs control.socket\n");
+		return -1;
+	}
+	a = arena_new();
+	ok = ask(c, a, "takeover", &answer, errors) &&
+	     is_same_socket(c, &answer, errors);
+	if (ok && !is_listening(answer.fd)) {
+		strbuf_adds(errors, "--takeover: no listening socket came\n");
+		ok = false;
+	}
+	if (!ok && answer.fd >= 0)
+		close(answer.fd);
+	arena_free(a);
+	return ok ? answer.fd : -1;
+}
+
+bool takeover_end(const struct config *c, struct strbuf *errors)
+{
+	struct control_answer answer = {.fd = -1};
+	struct arena *a = arena_new();
+	bool ok = ask(c, a, "yield", &answer, errors);
+
+	if (answer.fd >= 0)
+		close(answer.fd);
+	arena_free(a);
+	return ok;
+}
