@@ -434,8 +434,18 @@ def debootstrap(tmp):
         return subprocess.Popen(  # pylint: disable=R1732
             [DEBOOTSTRAP, "--variant=minbase",
              "--include=systemd,dbus,procps,apparmor", "bookworm",
-             tmp + "/debian", MIRROR],
+             tmp + "/debian", MIRROR], start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def clean_up(tmp, bootstrap):
+    """Also in the middle of debootstrap, which mounts /proc."""
+    if bootstrap.poll() is None:
+        os.killpg(bootstrap.pid, signal.SIGKILL)
+        bootstrap.wait()
+    while run("umount", "-l", tmp + "/debian/proc")[0] == 0:
+        pass
+    shutil.rmtree(tmp)
 
 
 def check_debian(t, debian, first, following):
@@ -466,10 +476,7 @@ def main():
                   read(tmp + "/debootstrap.log")[-2000:])
             check_debian(t, Chroot(tmp + "/debian"), first, following)
     finally:
-        if bootstrap.poll() is None:
-            bootstrap.kill()
-            bootstrap.wait()
-        shutil.rmtree(tmp)
+        clean_up(tmp, bootstrap)
     t.done()
 
 
