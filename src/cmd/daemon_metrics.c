@@ -2,6 +2,7 @@
 #include "cmd/daemon_metrics.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,23 @@ static struct {
 	struct http *http;
 } self;
 
+/* Root's own group would let nobody else ask. */
+static gid_t group_of(const struct config *c)
+{
+	const struct passwd *pw = NULL;
+
+	if (geteuid() == 0 && c->user[0] != '\0')
+		pw = getpwnam(c->user);
+	return pw != NULL ? pw->pw_gid : (gid_t)-1;
+}
+
 bool daemon_metrics_open(const struct config *c, struct strbuf *errors)
 {
 	const char *where = c->metrics.listen, *err = NULL;
 
 	if (where[0] == '\0')
 		return true;
-	self.fd = http_listen(c->arena, where, (gid_t)-1, &err);
+	self.fd = http_listen(c->arena, where, group_of(c), &err);
 	if (self.fd < 0) {
 		strbuf_printf(errors, "metrics.listen: %s\n", err);
 		return false;

@@ -488,6 +488,8 @@ def test_as_root(t):
         t.has(status, f"\nUid:\t{who.pw_uid}\t{who.pw_uid}\t",
               "as root: it is nobody now")
         t.ok(http(s.where)[0] == 200, "as root: it answers")
+        t.is_(os.stat(s.where[5:]).st_gid, who.pw_gid,
+              "as root: its group may ask")
         t.ok(s.scrape()["process_resident_memory_bytes"] > 1e6,
              "as root: it still knows its memory")
         check_end(t, s.d, "as root")
