@@ -168,6 +168,7 @@ def mailseal(name, kind, want, directory, dns, extra):
 socket = "unix:{peer.socket}"; authserv_id = "mx.bench.example"; user = "";
 state_directory = "{peer.dir}";
 log = {{ target = "stderr"; level = "error"; }};
+control = {{ socket = ""; }};
 resolver = {{ servers = [ "{dns}" ]; }};
 {extra}
 """)

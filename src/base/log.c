@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log_journal.h"
 #include "base/log_limit.h"
+#include "base/log_recent.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t lost;
@@ -135,6 +136,8 @@ static bool write_text(enum log_level level, enum log_event event,
 	struct log_fields f = {.first = &x, .last = &x};
 	const struct log_record r = {level, event, clock_unix_ms(), &f};
 
+	if (level >= LOG_LEVEL_WARN)
+		log_recent_add(r.time_ms, (int)level, text);
 	return write_record(&r, text);
 }
 

@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/progress.h"
+#include "cmd/control_groups.h"
 #include "cmd/mta.h"
+#include "cmd/progress.h"
 #include "config/config.h"
 #include "milter/app.h"
 
@@ -15,17 +18,25 @@
 static int check(struct arena *a, const char *file,
 		 const struct mta_choice *mta)
 {
+	struct progress_view view = {0};
+	const struct progress show = {progress_show_text, &view};
 	struct strbuf errors, warnings;
 	struct config *c;
+	struct control_groups groups;
 	struct app *app = NULL;
 	bool ok;
 
+	progress_set(&show);
 	strbuf_init(&errors, a, OUTPUT_MAX);
 	strbuf_init(&warnings, a, OUTPUT_MAX);
 	c = config_load(file, &errors);
 	if (c != NULL)
 		app = app_new(c, NULL, &errors, &warnings);
 	ok = app != NULL && app->unusable_keys == 0;
+	if (c != NULL && !control_groups_find(c, &groups, &errors))
+		ok = false;
+	progress_set(NULL);
+	progress_end(&view);
 	if (c != NULL && mta_use_socket(c, mta->socket))
 		mta_look(a, c, mta, &warnings);
 	else if (c != NULL)

@@ -9,30 +9,39 @@
 #include "base/log.h"
 #include "control/sandbox.h"
 
-#define FOLDERS 3
+#define FOLDERS 4
+#define MOVING	3 /* those that a reload may move: the first ones */
+
+/* Of a file. */
+static const char *folder_of(struct arena *a, struct slice path)
+{
+	ptrdiff_t slash = slice_rchr(path, '/');
+
+	if (slash <= 0)
+		return slash == 0 ? "/" : ".";
+	return slice_cstr(a, slice_first(path, (size_t)slash));
+}
 
 /* Where a Unix socket is; "" for another kind. */
-static const char *folder_of(struct arena *a, const char *where)
+static const char *folder_of_socket(struct arena *a, const char *where)
 {
 	struct slice path = slice_of(where), kind = slice_cut(&path, ':');
-	ptrdiff_t slash;
 
 	if (path.p == NULL ||
 	    !(slice_is(kind, "unix") || slice_is(kind, "local")))
 		return "";
-	slash = slice_rchr(path, '/');
-	if (slash <= 0)
-		return slash == 0 ? "/" : ".";
-	return slice_cstr(a, slice_first(path, (size_t)slash));
+	return folder_of(a, path);
 }
 
 static void folders_of(const struct config *c, struct arena *a,
 		       const char *ret[FOLDERS])
 {
 	ret[0] = c->state_directory;
-	ret[1] = folder_of(a, c->socket);
-	ret[2] = folder_of(a, c->metrics.listen);
-	ret[2] = folder_of(a, c->metrics.listen);
+	ret[1] = folder_of_socket(a, c->socket);
+	ret[2] = folder_of_socket(a, c->metrics.listen);
+	ret[3] = c->control.socket[0] == '\0'
+			 ? ""
+			 : folder_of(a, slice_of(c->control.socket));
 }
 
 bool confine(const struct config *c)
@@ -63,7 +72,7 @@ bool confine_allows(const struct config *c, struct strbuf *errors)
 	bool ok = true;
 
 	folders_of(c, a, folders);
-	for (size_t i = 0; i < FOLDERS; i++) {
+	for (size_t i = 0; i < MOVING; i++) {
 		if (folders[i][0] == '\0' || sandbox_may_write(folders[i]))
 			continue;
 		strbuf_printf(errors,

@@ -9,17 +9,21 @@
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/progress.h"
 #include "cmd/cmd.h"
+#include "cmd/control_call.h"
+#include "cmd/progress.h"
 #include "milter/app.h"
 
-#define ERRORS_MAX   65536
-#define DNS_WAIT_MS  20000
-#define DNS_QUERIES  10
-#define RSA_ADVISED  2048 /* RFC 8301 3.2 */
-#define STRING_MAX   255
-#define NO_EXPIRY    (30 * 86400) /* a record stays, without x= */
+#define ERRORS_MAX  65536
+#define DNS_WAIT_MS 20000
+#define DNS_QUERIES 10
+#define RSA_ADVISED 2048 /* RFC 8301 3.2 */
+#define STRING_MAX  255
+#define NO_EXPIRY   (30 * 86400) /* a record stays, without x= */
 
 /* A key of the configuration. */
 struct subject {
@@ -69,8 +73,8 @@ static bool subject_load(struct world *w, const struct key_entry *e,
 			 struct subject *ret, const char **err)
 {
 	*ret = (struct subject){.entry = e};
-	ret->name = dkim_published_name(w->arena, e->signing_domain,
-					e->selector);
+	ret->name =
+		dkim_published_name(w->arena, e->signing_domain, e->selector);
 	return key_state_read(w->arena, e->file, &ret->state, &ret->since,
 			      err) &&
 	       key_file_load(w->arena, e->file, &ret->key, err) == 0;
@@ -94,8 +98,8 @@ static int subject_find(struct world *w, const struct key_arguments *o,
 	for (size_t i = 0; i < keyring_size(w->keyring); i++) {
 		const struct key_entry *e = keyring_entry(w->keyring, i);
 
-		if (is_meant(e, o) && (found == NULL ||
-				       strcmp(found->file, e->file) != 0))
+		if (is_meant(e, o) &&
+		    (found == NULL || strcmp(found->file, e->file) != 0))
 			found = e;
 	}
 	if (found == NULL)
@@ -155,6 +159,7 @@ static int for_each(struct world *w, const struct key_arguments *o,
 		const char *err = NULL;
 		struct subject s;
 
+		progress_step("keys", i, keyring_size(w->keyring));
 		if (!is_meant(e, o))
 			continue;
 		n++;
@@ -263,17 +268,24 @@ static struct dns *resolver_new(struct world *w, const struct dns_options *o)
 
 int key_check(struct arena *a, const struct key_arguments *o)
 {
+	struct progress_view view = {0};
+	const struct progress show = {progress_show_text, &view};
 	struct dns_options options;
 	struct world w;
 	struct dns *d;
-	int status = world_open(&w, a, o);
+	int status;
 
+	if (isatty(STDOUT_FILENO) != 1) /* else the lines show it */
+		progress_set(&show);
+	status = world_open(&w, a, o);
 	if (status == 0) {
 		options = app_dns_options(w.config);
 		d = resolver_new(&w, &options);
 		status = d != NULL ? for_each(&w, o, check_one, d) : EX_CONFIG;
 		dns_free(d);
 	}
+	progress_set(NULL);
+	progress_end(&view);
 	world_close(&w);
 	return status;
 }
@@ -360,8 +372,10 @@ int key_activate(struct arena *a, const struct key_arguments *o)
 	}
 	if (status == 0)
 		status = subject_set(&w, &s, KEY_ACTIVE);
-	if (status == 0)
-		printf("active: mailseald signs with it from its next start\n");
+	if (status == 0) {
+		printf("active: mailseald signs with it\n");
+		control_reload(w.config->control.socket);
+	}
 	crypto_privkey_free(s.key);
 	world_close(&w);
 	return status;
@@ -382,14 +396,15 @@ static int retire(struct world *w, const struct subject *s)
 
 	if (status != 0)
 		return status;
-	printf("retiring: mailseald signs no more with it from its next start; "
-	       "the record of %s must stay until %s\n",
+	printf("retiring: mailseald signs no more with it; the record of %s "
+	       "must stay until %s\n",
 	       s->name,
 	       time_text(w->arena, record_needed_until(s, clock_unix())));
+	control_reload(w->config->control.socket);
 	return 0;
 }
 
-static int revoke(struct world *w, const struct subject *s, bool force)
+static int revoke_key(struct world *w, const struct subject *s, bool force)
 {
 	int64_t until = record_needed_until(s, s->since);
 	bool early = s->state != KEY_RETIRING || clock_unix() < until;
@@ -410,6 +425,8 @@ static int revoke(struct world *w, const struct subject *s, bool force)
 	if (status == 0)
 		key_record_print(s->name, key_record_text(w->arena, NULL),
 				 false);
+	if (status == 0 && s->state == KEY_ACTIVE)
+		control_reload(w->config->control.socket);
 	return status;
 }
 
@@ -422,7 +439,7 @@ int key_retire(struct arena *a, const struct key_arguments *o)
 	if (status == 0)
 		status = subject_find(&w, o, &s);
 	if (status == 0)
-		status = o->revoked ? revoke(&w, &s, o->force)
+		status = o->revoked ? revoke_key(&w, &s, o->force)
 				    : retire(&w, &s);
 	crypto_privkey_free(s.key);
 	world_close(&w);

@@ -28,8 +28,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_recent.h"
 #include "cmd/closing.h"
 #include "cmd/confine.h"
+#include "cmd/daemon_commands.h"
 #include "cmd/daemon_metrics.h"
 #include "cmd/key_process.h"
 #include "config.h"
@@ -169,16 +171,27 @@ static void log_lines(struct slice text, enum log_level level)
 	}
 }
 
-static void reload_now(struct app_place *place)
+/* For the status alone. */
+static void keep_lines(struct slice text)
 {
-	struct arena *a = arena_new();
-	struct strbuf errors, warnings;
-	struct app *app;
+	while (text.n > 0) {
+		struct slice line = slice_cut(&text, '\n');
+		char s[LOG_RECENT_BYTES + 1];
 
-	strbuf_init(&errors, a, ERRORS_MAX);
-	strbuf_init(&warnings, a, ERRORS_MAX);
+		(void)snprintf(s, sizeof(s), "%.*s", (int)line.n, line.p);
+		log_recent_add(clock_unix_ms(), LOG_LEVEL_WARN, s);
+	}
+}
+
+static bool reload_now(struct app_place *place, struct strbuf *errors,
+		       struct strbuf *warnings)
+{
+	struct app *app;
+	bool ok;
+
 	notify_reloading();
-	if (reload(place, &errors, &warnings)) {
+	ok = reload(place, errors, warnings);
+	if (ok) {
 		app = app_get(place);
 		open_log(app->config);
 		log_reload("reloaded %s", app->config->file);
@@ -188,21 +201,25 @@ static void reload_now(struct app_place *place)
 		       "the new configuration is wrong; the old one stays");
 	}
 	notify("READY=1");
-	log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);
-	log_lines(strbuf_slice(&warnings), LOG_LEVEL_WARN);
-	arena_free(a);
+	log_lines(strbuf_slice(errors), LOG_LEVEL_ERROR);
+	log_lines(strbuf_slice(warnings), LOG_LEVEL_WARN);
+	return ok;
 }
 
 /* Until a signal asks for the end. */
-static void wait_for_end(struct app_place *place, const sigset_t *signals)
+static void wait_for_end(struct daemon_commands *commands,
+			 const sigset_t *signals)
 {
+	const struct timespec second = {1, 0};
 	int sig;
 
 	do {
-		sig = sigwaitinfo(signals, NULL);
+		sig = sigtimedwait(signals, NULL, &second);
+		daemon_commands_beat(commands);
 		if (sig == SIGHUP)
-			reload_now(place);
-	} while (sig == SIGHUP || sig == SIGPIPE || sig < 0);
+			daemon_commands_reload(commands);
+	} while (sig != SIGTERM && sig != SIGINT);
+	daemon_commands_stopping(commands);
 }
 
 /* Sessions that the MTA keeps open may still run: their memory is left to the
@@ -220,7 +237,7 @@ static void end_with_sessions(struct app_place *place)
 	app = app_get(place);
 	app_stop(app);
 	fflush(NULL);
-	_exit(0);
+	_exit(key_process_lost() ? EX_OSERR : 0);
 }
 
 static int64_t drain_seconds(struct app_place *place)
@@ -233,7 +250,8 @@ static int64_t drain_seconds(struct app_place *place)
 }
 
 static int serve(struct app_place *place, const struct app_process *process,
-		 const sigset_t *signals, int fd)
+		 const sigset_t *signals, int fd,
+		 struct daemon_commands *commands)
 {
 	struct app *app = app_get(place);
 	const struct config *c = app->config;
@@ -245,6 +263,7 @@ static int serve(struct app_place *place, const struct app_process *process,
 		status = EX_SOFTWARE;
 	} else if (!key_process_watch(process->keyd) ||
 		   !daemon_metrics_start(place) || !kick_start(fd) ||
+		   !daemon_commands_start(commands, place, reload_now) ||
 		   pthread_create(&thread, NULL, run_milter, &status) != 0) {
 		log_error("cannot create a thread");
 		status = EX_OSERR;
@@ -253,7 +272,7 @@ static int serve(struct app_place *place, const struct app_process *process,
 		log_start("version %s listens on %s as %s", PACKAGE_VERSION,
 			  c->socket, c->authserv_id);
 		notify("READY=1");
-		wait_for_end(place, signals);
+		wait_for_end(commands, signals);
 		notify("STOPPING=1");
 		daemon_metrics_stopping();
 		listen_close(c->socket, fd);
@@ -263,6 +282,9 @@ static int serve(struct app_place *place, const struct app_process *process,
 		pthread_join(thread, NULL);
 		daemon_metrics_stop();
 		kick_stop();
+	}
+	daemon_commands_free(commands);
+	if (status == 0) {
 		closing_log(place);
 		log_flush();
 		end_with_sessions(place);
@@ -338,9 +360,9 @@ static void raise_descriptors(void)
 			 strerror(errno));
 }
 
-/* From here on messages go to the log.  Takes the app. */
+/* From here on messages go to the log.  Takes the app and the commands. */
 static int run(struct app *app, const sigset_t *signals, int fd,
-	       struct slice warnings)
+	       struct daemon_commands *commands, struct slice warnings)
 {
 	const struct app_process *process = app->process;
 	const struct config *c = app->config;
@@ -350,21 +372,25 @@ static int run(struct app *app, const sigset_t *signals, int fd,
 	int status = EX_CONFIG;
 
 	open_log(c);
-	if (c->log.target != LOG_TARGET_STDERR) /* there they are already */
+	if (c->log.target != LOG_TARGET_STDERR)
 		log_lines(warnings, LOG_LEVEL_WARN);
+	else /* there they are already */
+		keep_lines(warnings);
 	strbuf_init(&errors, a, ERRORS_MAX);
 	strbuf_init(&late, a, ERRORS_MAX);
 	crypto_lock_keys();
 	bound_stacks();
 	raise_descriptors();
 	if (!confine(c)) {
+		daemon_commands_free(commands);
 		listen_close(c->socket, fd);
 		status = EX_OSERR;
 	} else if (app_start(app, NULL, &errors, &late)) {
 		log_lines(strbuf_slice(&late), LOG_LEVEL_WARN);
-		status = serve(place, process, signals, fd);
+		status = serve(place, process, signals, fd, commands);
 	} else {
 		log_error("%s", strbuf_cstr(&errors));
+		daemon_commands_free(commands);
 		listen_close(c->socket, fd);
 	}
 	app_place_free(place);
@@ -378,6 +404,7 @@ static int start(const struct options *o, struct config *c,
 		 struct strbuf *warnings)
 {
 	struct app *app = NULL;
+	struct daemon_commands *commands;
 	sigset_t signals;
 	int fd = prepare(c, process, &app, errors, warnings);
 
@@ -386,15 +413,17 @@ static int start(const struct options *o, struct config *c,
 		return EX_CONFIG;
 	}
 	block_signals(&signals);
-	if (!drop_privileges(c->user, errors)) {
+	commands = daemon_commands_new(c, errors);
+	if (commands == NULL || !drop_privileges(c->user, errors)) {
 		listen_close(c->socket, fd);
 	} else if (!o->foreground && daemon(0, 0) != 0) {
 		strbuf_printf(errors, "cannot become a daemon: %s\n",
 			      strerror(errno));
 		listen_close(c->socket, fd);
 	} else {
-		return run(app, &signals, fd, strbuf_slice(warnings));
+		return run(app, &signals, fd, commands, strbuf_slice(warnings));
 	}
+	daemon_commands_free(commands);
 	app_unref(app);
 	return EX_CONFIG;
 }

@@ -142,6 +142,11 @@ struct config {
 	const char *digest; /* of the files, SHA-256 in hexadecimal */
 
 	struct {
+		const char *socket;	 /* "": none */
+		const char *read_group;	 /* "": nobody but admins */
+		const char *admin_group; /* "": root and ourselves */
+	} control;
+	struct {
 		int64_t target; /* enum log_target */
 		int64_t level;	/* enum log_level */
 		int64_t format; /* enum log_format */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "mail/domain.h"
 
 const char *config_source_of(struct loader *l, const struct config_node *s)
@@ -216,7 +217,9 @@ void config_read_domains(struct loader *l, const struct config_node *s,
 	c->outbound.ndomains = s->n;
 	c->outbound.domains = arena_array(l->arena, c->outbound.ndomains,
 					  sizeof(*c->outbound.domains));
-	for (size_t i = 0; i < c->outbound.ndomains; i++)
+	for (size_t i = 0; i < c->outbound.ndomains; i++) {
+		progress_step("domains", i, c->outbound.ndomains);
 		read_domain(l, &s->v[i], o, &c->outbound.domains[i]);
+	}
 	check_twice(l, o);
 }

@@ -3,6 +3,7 @@
  * table (options.c), and the one reader for all of them.
  */
 #include "config/loader.h"
+#include "base/progress.h"
 
 #include <string.h>
 
@@ -263,6 +264,8 @@ void config_read_groups(struct loader *l, const struct config_node *s,
 	}
 	list->n = s->n;
 	list->v = arena_array(l->arena, s->n, m->size);
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++) {
+		progress_step(o->name, i, s->n);
 		read_group(l, &s->v[i], o, m, (char *)list->v + i * m->size);
+	}
 }

@@ -65,6 +65,15 @@ const struct config_option config_options[] = {
 	{"secret", OPTION_STRING, AT(secret), "\"\"", 0, 0, NULL,
 	 "key of draws and digests, the same on every host"},
 
+	{"control.socket", OPTION_PATH, AT(control.socket),
+	 "\"/run/mailseal/control.sock\"", 0, 0, NULL,
+	 "where mailseal status and reload find us; empty: nowhere"},
+	{"control.read_group", OPTION_STRING, AT(control.read_group), "\"\"",
+	 0, 0, NULL, "group that may ask for status and records; empty: none"},
+	{"control.admin_group", OPTION_STRING, AT(control.admin_group),
+	 "\"\"", 0, 0, NULL,
+	 "group that may reload; empty: root and user alone"},
+
 	{"log.target", OPTION_WORD, AT(log.target), "\"syslog\"", 0, 0,
 	 target_words, "stderr, syslog with facility mail, or journald"},
 	{"log.level", OPTION_WORD, AT(log.level), "\"info\"", 0, 0,

@@ -82,6 +82,10 @@ struct control *control_new(struct arena *a, const struct control_options *o,
 void control_set_groups(struct control *c, gid_t read, gid_t admin);
 /* Starts the threads: after privileges were dropped. */
 bool control_start(struct control *c);
+/* Has a command without arguments run as if we had asked, and its reply thrown
+ * away: what a signal asks for.  Twice before it begins is once.  Any thread,
+ * never waits.  False: there is no such command, or nobody to run it. */
+bool control_post(struct control *c, const char *command);
 /* Nobody new from now on; the path is free when this returns.  Those who are
  * connected are served.  Any thread, a command's too. */
 void control_close(struct control *c);

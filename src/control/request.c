@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -220,4 +221,44 @@ void *server_work(void *arg)
 	while ((k = dequeue(w->server, w)) != NULL)
 		run_command(w->server, k);
 	return NULL;
+}
+
+/* ---- ourselves ----------------------------------------------------------- */
+
+static bool is_queued(const struct control *c,
+		      const struct control_command *command)
+{
+	const struct caller *k = c->workers[command->role].first;
+
+	while (k != NULL && (k->command != command || k->request.n != 1))
+		k = k->next;
+	return k != NULL;
+}
+
+bool control_post(struct control *c, const char *command)
+{
+	const struct control_command *found = find(c, command);
+	const struct peer self = {geteuid(), getpid(), CONTROL_ADMIN};
+	const char **words;
+	struct caller *k;
+	bool ok;
+
+	if (found == NULL)
+		return false;
+	pthread_mutex_lock(&c->mutex);
+	ok = is_queued(c, found);
+	if (!ok && c->ncallers < CALLERS_MAX) {
+		k = caller_new(-1, &self, 0);
+		words = arena_array(k->arena, 1, sizeof(*words));
+		words[0] = found->name;
+		k->server = c;
+		k->command = found;
+		k->request = (struct control_request){
+			1, words, self.role, self.uid, self.pid};
+		c->callers[c->ncallers++] = k;
+		enqueue(c, k);
+		ok = true;
+	}
+	pthread_mutex_unlock(&c->mutex);
+	return ok;
 }

@@ -15,7 +15,7 @@
 
 #include "control/caller.h"
 
-#define CALLERS_MAX	 36
+#define CALLERS_MAX	 40 /* with those of control_post() */
 #define CONTROL_PAUSE_MS 1000 /* of what went wrong, and may again at once */
 
 struct worker {

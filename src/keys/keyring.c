@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "keys/keyd.h"
 #include "mail/domain.h"
 
@@ -333,6 +334,7 @@ void keyring_pin(struct keyring *k, struct strbuf *errors,
 		const char *err = NULL;
 		struct loaded *l;
 
+		progress_step("keys", i, k->n);
 		if (row->entry.from_table)
 			continue;
 		l = load(k, a, row, 0, &err);
@@ -495,7 +497,7 @@ void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
 		ret->usable = l->key != NULL || l->error == NULL;
 		ret->state = l->state;
 		ret->since = l->since;
-		if (l->error != NULL)
+		if (l->error != NULL && a != NULL)
 			ret->error = arena_strdup(a, l->error);
 	}
 	pthread_mutex_unlock(&k->lock);

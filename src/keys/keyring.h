@@ -120,7 +120,7 @@ struct keyring_standing {
 	bool usable; /* it signs, or is not meant to */
 	enum key_state state;
 	int64_t since; /* as in struct key_text */
-	const char *error; /* in `a`; NULL unless it cannot be used */
+	const char *error; /* in `a`, unless that is NULL; why not usable */
 };
 void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
 			  struct keyring_standing *ret);

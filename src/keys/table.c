@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/progress.h"
 #include "mail/domain.h"
 
 #define TABLE_MAX    (256 * 1024 * 1024)
@@ -184,6 +185,7 @@ bool keyring_add_table(struct keyring *k, const char *path, uint32_t lifetime,
 		r.mistakes = 1;
 	} else {
 		while (rest.n > 0) {
+			progress_step("lines of the key table", r.line, 0);
 			r.line++;
 			read_line(&r, slice_cut(&rest, '\n'));
 		}

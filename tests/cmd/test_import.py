@@ -108,7 +108,8 @@ class Ours(Daemon):
         super().__init__(start=False)
         text = re.sub(r"^socket = .*$", "", text, flags=re.M)
         self.write("mailseal.conf", f'socket = "{self.address}";\nuser = "";\n'
-                   f'state_directory = "";\n{text}')
+                   f'state_directory = "";\n'
+                   f'control = {{ socket = ""; }};\n{text}')
         self.start()
 
 

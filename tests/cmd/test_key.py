@@ -145,6 +145,49 @@ def rotation(t):
     site.daemon.close()
 
 
+def running(t):
+    """A mailseald that runs follows at once, when it can be asked."""
+    site = Site(t)
+    run("key", "new", "--domain", DOMAIN, "--selector", "s1", "--type",
+        "ed25519", "--out", site.path("s1"))
+    site.selectors = ["s1"]
+    site.configure()
+    name, data = record_of(site.key("publish", "s1")[1])
+    site.records[name] = data
+    site.configure()
+    with site.daemon as d:
+        d.start()
+
+        def signs():
+            return d.send(MESSAGE, "<alice@example.org>", client="192.0.2.1"
+                          ).field("DKIM-Signature") is not None
+
+        t.ok(not signs(), "running: published, and not yet active")
+        status, _, err = site.key("activate", "s1")
+        t.is_((status, err), (0, "mailseald was reloaded, and does so from "
+                              "now on\n"), "running: activate reloads")
+        t.ok(signs(), "running: and it signs")
+        status, _, err = site.key("retire", "s1")
+        t.is_(status, 0, "running: retire")
+        t.ok(not signs(), "running: and it signs no more")
+        status, _ = d.stop()
+        t.is_(status, 0, "running: the end")
+    site = Site(t)
+    site.selectors = ["s1"]
+    run("key", "new", "--domain", DOMAIN, "--selector", "s1", "--type",
+        "ed25519", "--out", site.path("s1"))
+    site.configure()
+    name, data = record_of(site.key("publish", "s1")[1])
+    site.records[name] = data
+    site.configure()
+    status, _, err = site.key("activate", "s1")
+    t.is_(status, 0, "not running: activate", err)
+    t.has(err, "does so after mailseal reload, or its next start",
+          "not running: what is left to do")
+    t.has(err, "control.sock: No such file", "not running: and why")
+    site.daemon.close()
+
+
 def check_finds(t):
     """Every way in which the DNS can be wrong."""
     site = Site(t)
@@ -288,7 +331,8 @@ def every_server(t):
 
 def main():
     t = Tap()
-    for part in (rotation, every_server, check_finds, broken_key, big_table, bad_arguments):
+    for part in (rotation, running, every_server, check_finds, broken_key,
+                 big_table, bad_arguments):
         with t.group(part.__name__):
             part(t)
     t.done()

@@ -365,7 +365,8 @@ def check_instances(t, debian):
         units.append("mailseald@" + name)
         write(f"{debian.root}/etc/mailseal/{name}.conf",
               '@include "common.conf"\n'
-              f'socket = "unix:/run/mailseal/{name}.sock";\n')
+              f'socket = "unix:/run/mailseal/{name}.sock";\n'
+              f'control = {{ socket = "/run/mailseal/{name}.control"; }};\n')
     status, out = debian.run("systemctl", "enable", "--now", *units)
     t.is_(status, 0, "two instances start", out)
     for name in ("inbound", "outbound"):

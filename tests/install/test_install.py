@@ -188,9 +188,12 @@ def check_sysusers(t, tmp, root, d):
 
 
 def notified(sock, seconds=15):
+    """The next state, but for its text."""
     sock.settimeout(seconds)
     try:
-        return sock.recv(4096).decode()
+        while (text := sock.recv(4096).decode()).startswith("STATUS="):
+            pass
+        return text
     except TimeoutError:
         return "nothing in time"
 

@@ -31,11 +31,18 @@ def quote(text):
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def control_path(socket_path):
+    """The control socket, beside that of the MTA."""
+    return os.path.join(os.path.dirname(socket_path), "control.sock")
+
+
 def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
                 listeners=(), internal=("127.0.0.0/8", "::1/128"), sign=(),
-                trusted=(), resolver=None, state="", user="", extra=""):
+                trusted=(), resolver=None, state="", user="", control="",
+                extra=""):
     """`domains`: {domain: [(selector, key file)]}; `listeners`: pairs;
-    `resolver`: what stands in that group in place of the zone file."""
+    `resolver`: what stands in that group in place of the zone file;
+    `control`: more members of that group."""
     if resolver is None:
         resolver = f"zone_file = {quote(zone_file)};"
     nets = [", ".join(quote(n) for n in v) for v in (internal, sign, trusted)]
@@ -45,6 +52,8 @@ def config_text(socket_path, zone_file, authserv_id="mx.test", domains=(),
              f"user = {quote(user)};",
              f"state_directory = {quote(state)};",
              'log = { target = "stderr"; };',
+             f"control = {{ socket = {quote(control_path(socket_path))}; "
+             f"{control} }};",
              f"resolver = {{ {resolver} }};",
              f"networks = {{ internal = [{nets[0]}]; sign = [{nets[1]}]; "
              f"trusted = [{nets[2]}]; }};"]

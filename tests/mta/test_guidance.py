@@ -206,6 +206,7 @@ class Milter(Daemon):
         text = sure(text, 'user = "mailseal";', 'user = "nobody";')
         site.write("mailseal.conf", text +
                    '\nlog = { target = "stderr"; };\n'
+                   'control = { socket = ""; };\n'
                    f'resolver = {{ zone_file = "{zone}"; }};\n')
         for name in ("senders", "groups"):
             site.write_owned(f"mailseal/{name}", site.example(name))

@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/progress.h"
 
 static void test_slice_cut_keeps_the_rest(void **state)
 {
@@ -330,6 +331,34 @@ static void test_json(void **state)
 	arena_free(a);
 }
 
+static void keep_text(void *arg, const char *text)
+{
+	strbuf_adds(arg, text);
+	strbuf_addc(arg, '|');
+}
+
+static void test_progress(void **state)
+{
+	struct arena *a = arena_new();
+	struct strbuf b;
+	const struct progress p = {keep_text, &b};
+
+	(void)state;
+	strbuf_init(&b, a, 1000);
+	progress_step("keys", 0, 5); /* nobody waits */
+	progress_set(&p);
+	for (size_t i = 0; i <= 1024; i++)
+		progress_step("keys", i, 1234567);
+	progress_step("lines", 256000, 0);
+	progress_set(NULL);
+	progress_step("keys", 0, 5);
+	assert_string_equal(strbuf_cstr(&b),
+			    "keys: 0 of 1,234,567|keys: 256 of 1,234,567|"
+			    "keys: 512 of 1,234,567|keys: 768 of 1,234,567|"
+			    "keys: 1,024 of 1,234,567|lines: 256,000|");
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_prefix_length_is_capped),
 		cmocka_unit_test(test_clocks),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_log_lines),
 		cmocka_unit_test(test_long_log_line_is_cut),
 	};

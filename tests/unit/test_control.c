@@ -655,6 +655,26 @@ static void test_path_taken(void **state)
 	close(fd);
 }
 
+static void test_post(void **state)
+{
+	struct world *w = *state;
+
+	assert_false(control_post(w->c, "nothing"));
+	assert_true(control_post(w->c, "wait"));
+	sem_wait(&w->entered);
+	for (int i = 0; i < 200; i++) /* while it runs: once more */
+		assert_true(control_post(w->c, "wait"));
+	assert_alive(w);
+	sem_post(&w->leave);
+	sem_wait(&w->entered);
+	sem_post(&w->leave);
+	while (w->running > 0)
+		sleep_ms(1);
+	sleep_ms(50);
+	assert_int_equal(sem_trywait(&w->entered), -1);
+	assert_alive(w);
+}
+
 static void test_tick(void **state)
 {
 	struct world *w = *state;
@@ -682,6 +702,7 @@ int main(void)
 		TEST(test_strangers),
 		TEST(test_path),
 		TEST(test_path_taken),
+		TEST(test_post),
 		TEST(test_tick),
 	};
 

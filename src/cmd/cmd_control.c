@@ -1,0 +1,44 @@
+/*
+ * mailseal status and mailseal reload: what mailseald answers on its control
+ * socket, and its status as ours.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "cmd/cmd.h"
+#include "cmd/control_call.h"
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"json", no_argument, NULL, 'j'}, CONTROL_LONG_OPTIONS, {0}};
+	struct control_target t = {0};
+	const char *request = "status";
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		if (c == 'j')
+			request = "status --json";
+		else if (!control_target_take(&t, c, optarg))
+			return cmd_usage("status", "bad option");
+	}
+	if (optind != argc)
+		return cmd_usage("status", "it takes no arguments");
+	return control_call("status", &t, request, CONTROL_CALL_QUICK);
+}
+
+int cmd_reload(int argc, char **argv)
+{
+	static const struct option longs[] = {CONTROL_LONG_OPTIONS, {0}};
+	struct control_target t = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1)
+		if (!control_target_take(&t, c, optarg))
+			return cmd_usage("reload", "bad option");
+	if (optind != argc)
+		return cmd_usage("reload", "it takes no arguments");
+	return control_call("reload", &t, "reload", CONTROL_CALL_LONG);
+}

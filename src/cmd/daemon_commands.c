@@ -1,0 +1,238 @@
+/* The commands of the control socket, and the watchdog of the daemon. */
+#include "cmd/daemon_commands.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "cmd/control_groups.h"
+#include "control/control.h"
+#include "control/notify.h"
+#include "control/watchdog.h"
+#include "milter/status.h"
+
+#define TICK_MS	   1000
+#define STATUS_MS  10000
+#define LINES_MAX  65536
+#define STATUS_MAX 256
+
+enum { PULSE_MAIN, PULSE_DNS };
+
+struct daemon_commands {
+	struct control *control;
+	struct app_place *place;
+	daemon_reload *reload;
+	int64_t started;
+	atomic_bool stopping;
+	atomic_uint_fast64_t beats; /* of main */
+
+	/* ---- of the thread that ticks ---- */
+	struct watchdog watchdog;
+	int64_t next_status;
+	char status[STATUS_MAX]; /* that was told last */
+};
+
+/* ---- commands ------------------------------------------------------------ */
+
+static int run_status(void *arg, const struct control_request *q,
+		      struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+	bool json = q->n == 2 && strcmp(q->words[1], "--json") == 0;
+	struct arena *a;
+	struct status s;
+
+	if (q->n > 1 && !json) {
+		strbuf_adds(&r->text, "usage: status [--json]\n");
+		return EX_USAGE;
+	}
+	a = arena_new();
+	status_get(a, d->place, d->started, atomic_load(&d->stopping), &s);
+	if (json)
+		status_json(&s, &r->text);
+	else
+		status_text(&s, &r->text);
+	status_done(&s);
+	arena_free(a);
+	return 0;
+}
+
+/* What a new configuration changes for us. */
+static void follow(struct daemon_commands *d, struct strbuf *told,
+		   struct strbuf *warnings)
+{
+	struct app *app = app_get(d->place);
+	struct control_groups g;
+
+	strbuf_printf(told, "reloaded %s\n", app->config->file);
+	if (!control_groups_find(app->config, &g, warnings))
+		strbuf_adds(warnings, "until then the roles of that group are "
+				      "nobody's\n");
+	control_set_groups(d->control, g.read, g.admin);
+	app_unref(app);
+}
+
+static void tell_progress(void *reply, const char *text)
+{
+	control_progress(reply, "%s", text);
+}
+
+static int run_reload(void *arg, const struct control_request *q,
+		      struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+	const struct progress progress = {tell_progress, r};
+	struct strbuf warnings;
+	struct arena *a;
+	bool ok;
+
+	if (q->n > 1) {
+		strbuf_adds(&r->text, "usage: reload\n");
+		return EX_USAGE;
+	}
+	if (atomic_load(&d->stopping)) {
+		strbuf_adds(&r->text, "mailseald is stopping\n");
+		return EX_UNAVAILABLE;
+	}
+	a = arena_new();
+	strbuf_init(&warnings, a, LINES_MAX);
+	progress_set(&progress);
+	ok = d->reload(d->place, &r->text, &warnings);
+	progress_set(NULL);
+	if (ok)
+		follow(d, &r->text, &warnings);
+	strbuf_add(&r->text, strbuf_slice(&warnings));
+	arena_free(a);
+	return ok ? 0 : EX_CONFIG;
+}
+
+static const struct control_command commands[] = {
+	{"status", CONTROL_READ, run_status},
+	{"reload", CONTROL_ADMIN, run_reload},
+};
+
+/* ---- the service manager ------------------------------------------------- */
+
+static void tell_status(struct daemon_commands *d)
+{
+	struct arena *a = arena_new();
+	struct strbuf b;
+	struct status s;
+
+	strbuf_init(&b, a, STATUS_MAX);
+	strbuf_adds(&b, "STATUS=");
+	status_get(a, d->place, d->started, false, &s);
+	status_line(&s, &b);
+	status_done(&s);
+	if (strcmp(d->status, strbuf_cstr(&b)) != 0) {
+		memcpy(d->status, b.p, b.n + 1);
+		notify(d->status);
+	}
+	arena_free(a);
+}
+
+static void look_at_threads(struct daemon_commands *d, int64_t now)
+{
+	struct app *app = app_get(d->place);
+	uint64_t beats;
+
+	if (atomic_load(&d->stopping))
+		watchdog_forget(&d->watchdog, PULSE_MAIN);
+	else
+		watchdog_beat(&d->watchdog, PULSE_MAIN, "main",
+			      atomic_load(&d->beats), now);
+	if (dns_beats(app->env.dns, &beats))
+		watchdog_beat(&d->watchdog, PULSE_DNS, "resolver's", beats,
+			      now);
+	else
+		watchdog_forget(&d->watchdog, PULSE_DNS);
+	app_unref(app);
+	(void)watchdog_tick(&d->watchdog, now);
+}
+
+static void tick(void *arg)
+{
+	struct daemon_commands *d = arg;
+	int64_t now = clock_mono_ms();
+
+	look_at_threads(d, now);
+	if (atomic_load(&d->stopping) || now < d->next_status)
+		return;
+	d->next_status = now + STATUS_MS;
+	tell_status(d);
+}
+
+static int tick_ms(void)
+{
+	int64_t quarter = notify_watchdog_ms() / 4;
+
+	return quarter > 0 && quarter < TICK_MS ? (int)quarter : TICK_MS;
+}
+
+/* ---- from start to end --------------------------------------------------- */
+
+struct daemon_commands *daemon_commands_new(const struct config *c,
+					    struct strbuf *errors)
+{
+	struct daemon_commands *d = mem_alloc(sizeof(*d));
+	const struct control_options o = {
+		.path = c->control.socket,
+		.commands = commands,
+		.ncommands = sizeof(commands) / sizeof(*commands),
+		.arg = d,
+		.tick = tick,
+		.tick_ms = tick_ms(),
+	};
+	struct control_groups g;
+	const char *err;
+
+	if (control_groups_find(c, &g, errors)) {
+		d->control = control_new(c->arena, &o, &err);
+		if (d->control == NULL)
+			strbuf_printf(errors, "%s\n", err);
+	}
+	if (d->control == NULL) {
+		free(d);
+		return NULL;
+	}
+	control_set_groups(d->control, g.read, g.admin);
+	watchdog_init(&d->watchdog, notify_watchdog_ms());
+	return d;
+}
+
+bool daemon_commands_start(struct daemon_commands *d, struct app_place *place,
+			   daemon_reload *reload_by)
+{
+	d->place = place;
+	d->reload = reload_by;
+	d->started = clock_unix();
+	return control_start(d->control);
+}
+
+void daemon_commands_reload(struct daemon_commands *d)
+{
+	if (!control_post(d->control, "reload"))
+		log_error("there is nobody to reload the configuration");
+}
+
+void daemon_commands_beat(struct daemon_commands *d)
+{
+	atomic_fetch_add(&d->beats, 1);
+}
+
+void daemon_commands_stopping(struct daemon_commands *d)
+{
+	atomic_store(&d->stopping, true);
+}
+
+void daemon_commands_free(struct daemon_commands *d)
+{
+	if (d == NULL)
+		return;
+	control_free(d->control);
+	free(d);
+}

@@ -1,0 +1,32 @@
+/*
+ * What mailseald does when it is asked on the control socket, and what it
+ * tells the service manager by itself: wiring of control/ and milter/.
+ */
+#ifndef MAILSEAL_CMD_DAEMON_COMMANDS_H
+#define MAILSEAL_CMD_DAEMON_COMMANDS_H
+
+#include "milter/place.h"
+
+struct daemon_commands;
+
+/* In force when it returns true; lines in `errors`, and in `warnings`, for who
+ * asked.  Logs by itself. */
+typedef bool daemon_reload(struct app_place *place, struct strbuf *errors,
+			   struct strbuf *warnings);
+
+/* Makes the socket, which may need root; starts nothing.  NULL and lines in
+ * `errors` on failure. */
+struct daemon_commands *daemon_commands_new(const struct config *c,
+					    struct strbuf *errors);
+/* Starts the threads, after privileges were dropped.  `place` outlives us. */
+bool daemon_commands_start(struct daemon_commands *d, struct app_place *place,
+			   daemon_reload *reload_by);
+/* A reload by the thread of the commands, which SIGHUP asks for. */
+void daemon_commands_reload(struct daemon_commands *d);
+/* Main comes round; once a second, or it counts as stuck. */
+void daemon_commands_beat(struct daemon_commands *d);
+/* Main waits for the end of messages from now on. */
+void daemon_commands_stopping(struct daemon_commands *d);
+void daemon_commands_free(struct daemon_commands *d); /* NULL is allowed */
+
+#endif
