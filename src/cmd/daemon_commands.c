@@ -1,15 +1,20 @@
 /* The commands of the control socket, and the watchdog of the daemon. */
 #include "cmd/daemon_commands.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "cmd/control_groups.h"
+#include "cmd/daemon_metrics.h"
 #include "control/control.h"
 #include "control/notify.h"
 #include "control/watchdog.h"
@@ -24,9 +29,9 @@ enum { PULSE_MAIN, PULSE_DNS };
 
 struct daemon_commands {
 	struct control *control;
-	struct app_place *place;
-	daemon_reload *reload;
+	struct daemon_hooks hooks;
 	int64_t started;
+	atomic_bool yielded;
 	atomic_bool stopping;
 	atomic_uint_fast64_t beats; /* of main */
 
@@ -51,7 +56,7 @@ static int run_status(void *arg, const struct control_request *q,
 		return EX_USAGE;
 	}
 	a = arena_new();
-	status_get(a, d->place, d->started, atomic_load(&d->stopping), &s);
+	status_get(a, d->hooks.place, d->started, atomic_load(&d->stopping), &s);
 	if (json)
 		status_json(&s, &r->text);
 	else
@@ -65,7 +70,7 @@ static int run_status(void *arg, const struct control_request *q,
 static void follow(struct daemon_commands *d, struct strbuf *told,
 		   struct strbuf *warnings)
 {
-	struct app *app = app_get(d->place);
+	struct app *app = app_get(d->hooks.place);
 	struct control_groups g;
 
 	strbuf_printf(told, "reloaded %s\n", app->config->file);
@@ -101,7 +106,7 @@ static int run_reload(void *arg, const struct control_request *q,
 	a = arena_new();
 	strbuf_init(&warnings, a, LINES_MAX);
 	progress_set(&progress);
-	ok = d->reload(d->place, &r->text, &warnings);
+	ok = d->hooks.reload(d->hooks.place, &r->text, &warnings);
 	progress_set(NULL);
 	if (ok)
 		follow(d, &r->text, &warnings);
@@ -110,9 +115,50 @@ static int run_reload(void *arg, const struct control_request *q,
 	return ok ? 0 : EX_CONFIG;
 }
 
+/* To a mailseald that is about to serve in our place; we go on. */
+static int run_takeover(void *arg, const struct control_request *q,
+			struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+
+	(void)q;
+	if (atomic_load(&d->stopping)) {
+		strbuf_adds(&r->text, "mailseald is stopping\n");
+		return EX_UNAVAILABLE;
+	}
+	r->fd = fcntl(d->hooks.listen_fd, F_DUPFD_CLOEXEC, 0);
+	if (r->fd < 0) {
+		strbuf_printf(&r->text, "cannot give the socket: %s\n",
+			      strerror(errno));
+		return EX_OSERR;
+	}
+	strbuf_printf(&r->text, "%s\n", d->hooks.socket);
+	return 0;
+}
+
+/* It serves. */
+static int run_yield(void *arg, const struct control_request *q,
+		     struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+
+	(void)q;
+	if (atomic_load(&d->stopping)) {
+		strbuf_adds(&r->text, "mailseald is stopping\n");
+		return EX_UNAVAILABLE;
+	}
+	control_close(d->control);
+	daemon_metrics_stop();
+	atomic_store(&d->yielded, true);
+	kill(getpid(), SIGTERM);
+	return 0;
+}
+
 static const struct control_command commands[] = {
 	{"status", CONTROL_READ, run_status},
 	{"reload", CONTROL_ADMIN, run_reload},
+	{"takeover", CONTROL_ADMIN, run_takeover},
+	{"yield", CONTROL_ADMIN, run_yield},
 };
 
 /* ---- the service manager ------------------------------------------------- */
@@ -125,7 +171,7 @@ static void tell_status(struct daemon_commands *d)
 
 	strbuf_init(&b, a, STATUS_MAX);
 	strbuf_adds(&b, "STATUS=");
-	status_get(a, d->place, d->started, false, &s);
+	status_get(a, d->hooks.place, d->started, false, &s);
 	status_line(&s, &b);
 	status_done(&s);
 	if (strcmp(d->status, strbuf_cstr(&b)) != 0) {
@@ -137,7 +183,7 @@ static void tell_status(struct daemon_commands *d)
 
 static void look_at_threads(struct daemon_commands *d, int64_t now)
 {
-	struct app *app = app_get(d->place);
+	struct app *app = app_get(d->hooks.place);
 	uint64_t beats;
 
 	if (atomic_load(&d->stopping))
@@ -204,29 +250,35 @@ struct daemon_commands *daemon_commands_new(const struct config *c,
 	return d;
 }
 
-bool daemon_commands_start(struct daemon_commands *d, struct app_place *place,
-			   daemon_reload *reload_by)
+bool daemon_commands_start(struct daemon_commands *d,
+			   const struct daemon_hooks *hooks)
 {
-	d->place = place;
-	d->reload = reload_by;
+	d->hooks = *hooks;
 	d->started = clock_unix();
 	return control_start(d->control);
 }
 
+bool daemon_commands_yielded(const struct daemon_commands *d)
+{
+	return d != NULL && atomic_load(&d->yielded);
+}
+
 void daemon_commands_reload(struct daemon_commands *d)
 {
-	if (!control_post(d->control, "reload"))
+	if (d == NULL || !control_post(d->control, "reload"))
 		log_error("there is nobody to reload the configuration");
 }
 
 void daemon_commands_beat(struct daemon_commands *d)
 {
-	atomic_fetch_add(&d->beats, 1);
+	if (d != NULL)
+		atomic_fetch_add(&d->beats, 1);
 }
 
 void daemon_commands_stopping(struct daemon_commands *d)
 {
-	atomic_store(&d->stopping, true);
+	if (d != NULL)
+		atomic_store(&d->stopping, true);
 }
 
 void daemon_commands_free(struct daemon_commands *d)

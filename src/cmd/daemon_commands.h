@@ -18,15 +18,26 @@ typedef bool daemon_reload(struct app_place *place, struct strbuf *errors,
  * `errors` on failure. */
 struct daemon_commands *daemon_commands_new(const struct config *c,
 					    struct strbuf *errors);
-/* Starts the threads, after privileges were dropped.  `place` outlives us. */
-bool daemon_commands_start(struct daemon_commands *d, struct app_place *place,
-			   daemon_reload *reload_by);
+struct daemon_hooks {
+	struct app_place *place; /* outlives us */
+	daemon_reload *reload;
+	int listen_fd;	    /* for a mailseald that takes over */
+	const char *socket; /* what it is, as configured; outlives us */
+};
+
+/* Starts the threads, after privileges were dropped. */
+bool daemon_commands_start(struct daemon_commands *d,
+			   const struct daemon_hooks *hooks);
+/* Has another mailseald taken over?  Then SIGTERM was sent to us. */
+bool daemon_commands_yielded(const struct daemon_commands *d);
+/* Below, NULL is allowed: nobody can ask, and SIGHUP does nothing. */
+
 /* A reload by the thread of the commands, which SIGHUP asks for. */
 void daemon_commands_reload(struct daemon_commands *d);
 /* Main comes round; once a second, or it counts as stuck. */
 void daemon_commands_beat(struct daemon_commands *d);
 /* Main waits for the end of messages from now on. */
 void daemon_commands_stopping(struct daemon_commands *d);
-void daemon_commands_free(struct daemon_commands *d); /* NULL is allowed */
+void daemon_commands_free(struct daemon_commands *d);
 
 #endif

@@ -134,6 +134,7 @@ struct config {
 	const char *user;	   /* "" : stay who we are */
 	int64_t sandbox;	   /* boolean */
 	int64_t shutdown_timeout;  /* seconds */
+	int64_t drain_max;	   /* seconds */
 	int64_t on_internal_error; /* enum on_error */
 	int64_t on_signing_error;  /* enum on_error */
 	int64_t on_store_error;	   /* enum on_error */

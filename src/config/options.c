@@ -50,6 +50,8 @@ const struct config_option config_options[] = {
 	 "give up system calls and writable folders that we do not need"},
 	{"shutdown_timeout", OPTION_INTEGER, AT(shutdown_timeout), "20", 1,
 	 300, NULL, "seconds that messages in flight may take after SIGTERM"},
+	{"drain_max", OPTION_INTEGER, AT(drain_max), "600", 1, 86400, NULL,
+	 "seconds that open sessions may take after a --takeover"},
 	{"on_internal_error", OPTION_WORD, AT(on_internal_error),
 	 "\"accept\"", 0, 0, on_error_words,
 	 "incoming mail that could not be examined: accept or tempfail"},

@@ -34,8 +34,7 @@ static struct {
 	atomic_bool stopping;
 	atomic_bool hurry;
 	int listen_fd;
-	struct listen_address self;
-	struct listen_address last; /* in a hurry, self is another */
+	struct listen_address last; /* in a hurry */
 } kick;
 
 struct dns_waiters kick_waiters = {.first = kick_wake};
@@ -51,6 +50,7 @@ static void sleep_ms(unsigned ms)
 static void serve_waiting(void)
 {
 	unsigned pause = PAUSE_MIN_MS, kicks = 1, before = 0, n;
+	struct listen_address self;
 
 	while (!atomic_load(&kick.stopping) && !atomic_load(&kick.hurry)) {
 		sleep_ms(pause);
@@ -64,8 +64,9 @@ static void serve_waiting(void)
 			kicks = 1;
 			pause = pause < PAUSE_MAX_MS ? 2 * pause : PAUSE_MAX_MS;
 		}
+		listen_address(kick.listen_fd, &self); /* may be another */
 		for (unsigned i = 0; i < kicks; i++)
-			listen_knock(&kick.self);
+			listen_knock(&self);
 		before = n;
 	}
 }
@@ -89,7 +90,6 @@ static void *kick_thread(void *unused)
 bool kick_start(int listen_fd)
 {
 	kick.listen_fd = listen_fd;
-	listen_address(listen_fd, &kick.self);
 	return sem_init(&kick.woken, 0, 0) == 0 &&
 	       pthread_create(&kick.thread, NULL, kick_thread, NULL) == 0;
 }

@@ -152,8 +152,11 @@ void listen_address(int fd, struct listen_address *ret)
 
 void listen_knock(const struct listen_address *self)
 {
-	int fd = socket(self->sa.ss_family,
-			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = self->n > 0 ? socket(self->sa.ss_family,
+				      SOCK_STREAM | SOCK_CLOEXEC |
+					      SOCK_NONBLOCK,
+				      0)
+			     : -1;
 
 	if (fd < 0)
 		return;
