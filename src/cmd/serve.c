@@ -22,7 +22,7 @@
 #include "control/notify.h"
 #include "milter/milter.h"
 
-#define ERRORS_MAX 65536
+#define ERRORS_MAX  65536
 #define CLOSE_TICKS 40 /* of 5 ms: an MTA that has hung up */
 
 static void *run_milter(void *arg)
@@ -198,7 +198,8 @@ static bool start_commands(struct daemon *d, const struct config *c)
 		.socket = c->socket,
 	};
 
-	return d->commands == NULL || daemon_commands_start(d->commands, &hooks);
+	return d->commands == NULL ||
+	       daemon_commands_start(d->commands, &hooks);
 }
 
 static bool start(struct daemon *d, const struct config *c, pthread_t *thread,

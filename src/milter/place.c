@@ -74,10 +74,9 @@ static bool check_keys(const struct app *old, const struct app *next,
 	if (next->unusable_keys <= old->unusable_keys)
 		return true;
 	strbuf_adds(errors, strbuf_cstr(warnings));
-	strbuf_printf(errors,
-		      "%s: %zu keys cannot be used, and before it were %zu\n",
-		      next->config->file, next->unusable_keys,
-		      old->unusable_keys);
+	strbuf_printf(
+		errors, "%s: %zu keys cannot be used, and before it were %zu\n",
+		next->config->file, next->unusable_keys, old->unusable_keys);
 	return false;
 }
 

@@ -20,8 +20,8 @@ void app_place_free(struct app_place *p);
 struct app *app_get(struct app_place *p);
 
 struct reload_state {
-	int64_t time;	     /* of the last try, seconds since 1970; 0: none */
-	bool ok;	     /* its outcome */
+	int64_t time; /* of the last try, seconds since 1970; 0: none */
+	bool ok;      /* its outcome */
 	uint64_t done, failed; /* since start */
 };
 void reload_state_get(struct app_place *p, struct reload_state *ret);

@@ -16,7 +16,7 @@ struct service *service_new(void *what, service_free *free_it,
 			    const char *options);
 /* Another reference to `s` when it was made with these options, else NULL. */
 struct service *service_keep(struct service *s, const char *options);
-void *service_get(const struct service *s);  /* NULL: of none */
-void service_unref(struct service *s);	     /* NULL is allowed */
+void *service_get(const struct service *s); /* NULL: of none */
+void service_unref(struct service *s);	    /* NULL is allowed */
 
 #endif

@@ -50,10 +50,9 @@ struct dns_options app_dns_options(const struct config *c)
  * says next: a credential that is revoked stays good. */
 static void check_readable(const struct config *c, struct strbuf *warnings)
 {
-	const char *const files[] = {c->file, c->outbound.key_table,
-				     c->submission.sender_table,
-				     c->submission.sender_groups,
-				     c->submission.credentials};
+	const char *const files[] = {
+		c->file, c->outbound.key_table, c->submission.sender_table,
+		c->submission.sender_groups, c->submission.credentials};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		if (files[i][0] != '\0' && access(files[i], R_OK) != 0)
@@ -207,16 +206,15 @@ static struct service *start_journal(const struct config *c,
 	return service_new(j, free_journal, strbuf_cstr(&b));
 }
 
-bool app_start(struct app *app, const struct app *before,
-	       struct strbuf *errors, struct strbuf *warnings)
+bool app_start(struct app *app, const struct app *before, struct strbuf *errors,
+	       struct strbuf *warnings)
 {
 	const struct config *c = app->config;
 	struct service **s = app->services;
 
-	s[APP_DNS] = start_dns(c, before,
-			       app->process != NULL ? app->process->waiters
-						    : NULL,
-			       errors);
+	s[APP_DNS] = start_dns(
+		c, before, app->process != NULL ? app->process->waiters : NULL,
+		errors);
 	if (s[APP_DNS] == NULL)
 		return false;
 	if (before != NULL) /* a record's key does not depend on options */

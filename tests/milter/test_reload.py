@@ -5,23 +5,17 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import milter_client as mc  # noqa: E402
 from authres import Authres  # noqa: E402
 from daemon import Daemon, check_end, config_text  # noqa: E402
-from material import Key, crlf  # noqa: E402
+from load import (INBOUND, OUTBOUND, ZONE, Load,  # noqa: E402
+                  open_session, selectors)
+from material import Key  # noqa: E402
 from tap import Tap  # noqa: E402
 
-ZONE = """\
-example.org TXT "v=spf1 ip4:192.0.2.10 -all"
-_dmarc.example.org TXT "v=DMARC1; p=reject"
-"""
-INBOUND = crlf("From: a@example.org\nTo: b@example.net\n"
-               "Subject: hello\n\nbody\n")
-OUTBOUND = INBOUND.replace(b"example.org", b"example.com")
 CLIENTS = 50
 RELOADS = 100
 
@@ -45,19 +39,6 @@ class Site(Daemon):
                 return self.log()[-3000:]
             time.sleep(0.005)
         return True
-
-
-def open_session(d, login=None, client="192.0.2.10"):
-    c = mc.Connection(d.address)
-    s = mc.Session(c, macros=mc.standard_macros(address=client, login=login))
-    s.connect(client)
-    s.helo("h.example")
-    return c, s
-
-
-def selectors(outcome):
-    return [re.search(r"\bs=(\w+)", v).group(1)
-            for v in outcome.fields("DKIM-Signature")]
 
 
 def begin(s, data, sender):
@@ -84,8 +65,8 @@ def test_in_flight(t, keys):
     """What a message began with decides it; the next has the new."""
     domains = {"example.com": [("old", keys[0].path)]}
     with Site(zone=ZONE, domains=domains) as d:
-        held, s = open_session(d, login="alice")
-        idle, other = open_session(d, login="alice")
+        held, s = open_session(d.address, login="alice")
+        idle, other = open_session(d.address, login="alice")
         rest = begin(s, OUTBOUND, "<a@example.com>")
         d.configure(domains={"example.com": [("new", keys[1].path)]},
                     authserv_id="new.test")
@@ -153,7 +134,7 @@ def test_storm(t, keys):
     """Signals without a pause: none of them ends it."""
     domains = {"example.com": [("s", keys[0].path)]}
     with Site(zone=ZONE, domains=domains) as d:
-        c, s = open_session(d, login="alice")
+        c, s = open_session(d.address, login="alice")
         signed = 0
         for _ in range(60):
             for _ in range(20):
@@ -166,55 +147,13 @@ def test_storm(t, keys):
         check_end(t, d, "storm")
 
 
-class Load:
-    """Clients that send without a pause, in and out, on sessions of some
-    messages each."""
-
-    def __init__(self, d, n):
-        self.d, self.stop, self.sent, self.bad = d, threading.Event(), 0, []
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(i,),
-                                         daemon=True) for i in range(n)]
-        for th in self.threads:
-            th.start()
-
-    def run(self, n):
-        try:
-            while not self.stop.is_set():
-                self.session(n)
-        except Exception as e:  # pylint: disable=broad-except
-            self.bad.append((n, repr(e)))
-
-    def session(self, n):
-        outbound = n % 2 == 0
-        c, s = open_session(self.d, login="alice" if outbound else None)
-        for _ in range(5):
-            o = s.message(OUTBOUND if outbound else INBOUND,
-                          "<a@example.com>" if outbound
-                          else "<a@example.org>", ["<b@example.net>"])
-            right = (selectors(o) in (["one"], ["two"]) if outbound else
-                     "dmarc=pass" in str(o.fields("Authentication-Results")))
-            with self.lock:
-                self.sent += 1
-                if o.verdict != "accept" or not right:
-                    self.bad.append((n, o.verdict, str(o.edits)[:300]))
-        s.quit()
-        c.close()
-
-    def end(self):
-        self.stop.set()
-        for th in self.threads:
-            th.join(60)
-        return sum(th.is_alive() for th in self.threads)
-
-
 def test_load(t, keys):
     """100 reloads of everything under 50 connections."""
     def domains(n):
         return {"example.com": [(("one", "two")[n % 2], keys[n % 2].path)]}
 
     with Site(zone=ZONE, domains=domains(0), state=True) as d:
-        load = Load(d, CLIENTS)
+        load = Load(d.address, CLIENTS)
         failed = []
         for n in range(1, RELOADS + 1):
             if n % 10 == 0:  # now and then a new resolver, and a new journal
