@@ -44,11 +44,16 @@ ZONE = 'example.org TXT "v=spf1 ip4:192.0.2.1 -all"\n'
 
 
 def run(*args, timeout=240, **kw):
-    """(exit status, what it said)"""
-    p = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       stdin=subprocess.DEVNULL, check=False, timeout=timeout,
-                       text=True, errors="replace", **kw)
-    return p.returncode, p.stdout
+    """(exit status, what it said); cut short, its children end too."""
+    with subprocess.Popen(args, stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                          errors="replace", start_new_session=True, **kw) as p:
+        try:
+            out = p.communicate(timeout=timeout)[0]
+            return p.returncode, out
+        except BaseException:
+            os.killpg(p.pid, signal.SIGKILL)
+            raise
 
 
 def read(path):
