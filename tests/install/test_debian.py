@@ -276,6 +276,15 @@ def check_service(t, debian):
         t.has(status, part, f"systemd: {part}")
     status, out = debian.run("systemctl", "reload", "mailseald")
     t.is_(status, 0, "systemd: reload", out)
+    conf = read(debian.root + "/etc/mailseal.conf")
+    write(debian.root + "/etc/mailseal.conf", conf + "nonsense = 1;\n")
+    status = debian.run("systemctl", "reload", "mailseald")[0]
+    t.ok(status != 0 and works(debian.address()),
+         "systemd: a bad configuration is no reload, and the old one stays")
+    t.has(debian.run("journalctl", "--no-pager", "-u", "mailseald")[1],
+          f"mailseal.conf:{conf.count(chr(10)) + 1}: ",
+          "systemd: the journal has the line")
+    write(debian.root + "/etc/mailseal.conf", conf)
 
 
 def check_socket_unit(t, debian):

@@ -133,8 +133,10 @@ def copy_units(folder, root, d):
         text = read(os.path.join(source, name))
         paths.append(os.path.join(folder, name))
         with open(paths[-1], "w", encoding="utf-8") as f:
-            f.write(text.replace(d["sbindir"] + "/mailseald",
-                                 f"{root}{d['sbindir']}/mailseald"))
+            for program in (d["sbindir"] + "/mailseald",
+                            d["bindir"] + "/mailseal "):
+                text = text.replace(program, root + program)
+            f.write(text)
     return paths
 
 
