@@ -1,5 +1,5 @@
 /*
- * mailseal status and mailseal reload: what mailseald answers on its control
+ * mailseal status, metrics and reload: what mailseald answers on its control
  * socket, and its status as ours.
  */
 #include <getopt.h>
@@ -29,7 +29,9 @@ int cmd_status(int argc, char **argv)
 	return control_call("status", &t, request, CONTROL_CALL_QUICK);
 }
 
-int cmd_reload(int argc, char **argv)
+/* A command that is asked as it is called. */
+static int ask_plainly(const char *command, int argc, char **argv,
+		       enum control_patience patience)
 {
 	static const struct option longs[] = {CONTROL_LONG_OPTIONS, {0}};
 	struct control_target t = {0};
@@ -37,8 +39,18 @@ int cmd_reload(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1)
 		if (!control_target_take(&t, c, optarg))
-			return cmd_usage("reload", "bad option");
+			return cmd_usage(command, "bad option");
 	if (optind != argc)
-		return cmd_usage("reload", "it takes no arguments");
-	return control_call("reload", &t, "reload", CONTROL_CALL_LONG);
+		return cmd_usage(command, "it takes no arguments");
+	return control_call(command, &t, command, patience);
+}
+
+int cmd_metrics(int argc, char **argv)
+{
+	return ask_plainly("metrics", argc, argv, CONTROL_CALL_QUICK);
+}
+
+int cmd_reload(int argc, char **argv)
+{
+	return ask_plainly("reload", argc, argv, CONTROL_CALL_LONG);
 }

@@ -66,6 +66,18 @@ static int run_status(void *arg, const struct control_request *q,
 	return 0;
 }
 
+static int run_metrics(void *arg, const struct control_request *q,
+		       struct control_reply *r)
+{
+	(void)arg;
+	if (q->n > 1) {
+		strbuf_adds(&r->text, "usage: metrics\n");
+		return EX_USAGE;
+	}
+	daemon_metrics_write(&r->text);
+	return 0;
+}
+
 /* What a new configuration changes for us. */
 static void follow(struct daemon_commands *d, struct strbuf *told,
 		   struct strbuf *warnings)
@@ -156,6 +168,7 @@ static int run_yield(void *arg, const struct control_request *q,
 
 static const struct control_command commands[] = {
 	{"status", CONTROL_READ, run_status},
+	{"metrics", CONTROL_READ, run_metrics},
 	{"reload", CONTROL_ADMIN, run_reload},
 	{"takeover", CONTROL_ADMIN, run_takeover},
 	{"yield", CONTROL_ADMIN, run_yield},

@@ -1,7 +1,6 @@
 /* Wiring, and what is asked of the kernel. */
 #include "cmd/daemon_metrics.h"
 
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,11 +12,11 @@
 #include "base/clock.h"
 #include "control/http.h"
 #include "milter/metrics.h"
+#include "milter/status.h"
 
 static struct {
 	char *where; /* NULL: there is none */
 	int fd;	     /* -1: the server has it */
-	int statm;   /* /proc/self/statm; or -1 */
 	int64_t start_time;
 	struct app_place *place;
 	atomic_bool stopping;
@@ -51,19 +50,6 @@ bool daemon_metrics_open(const struct config *c, struct strbuf *errors)
 
 /* ---- what the kernel knows ---- */
 
-/* The second number is that of resident pages (proc(5)). */
-static uint64_t resident_bytes(int statm)
-{
-	char text[128];
-	ssize_t n = statm >= 0 ? pread(statm, text, sizeof(text) - 1, 0) : -1;
-	struct slice rest = {text, n > 0 ? (size_t)n : 0};
-	uint64_t pages = 0;
-
-	(void)slice_cut(&rest, ' ');
-	(void)slice_u64(slice_cut(&rest, ' '), UINT64_MAX / 65536, &pages);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static uint64_t us_of(const struct timeval *t)
 {
 	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
@@ -82,6 +68,7 @@ static uint64_t cpu_us(void)
 /* The caller gives the app back. */
 static struct metrics_facts facts_now(void)
 {
+	int64_t memory = status_memory();
 	struct reload_state r;
 
 	reload_state_get(self.place, &r);
@@ -93,18 +80,23 @@ static struct metrics_facts facts_now(void)
 		.reload_time = r.time,
 		.reload_ok = r.ok,
 		.start_time = self.start_time,
-		.resident = resident_bytes(self.statm),
+		.resident = memory > 0 ? (uint64_t)memory : 0,
 		.cpu_us = cpu_us(),
 	};
 }
 
-static unsigned write_metrics(void *arg, struct strbuf *text)
+void daemon_metrics_write(struct strbuf *text)
 {
 	struct metrics_facts f = facts_now();
 
-	(void)arg;
 	metrics_write(text, &f);
 	app_unref(f.app);
+}
+
+static unsigned write_metrics(void *arg, struct strbuf *text)
+{
+	(void)arg;
+	daemon_metrics_write(text);
 	return 200;
 }
 
@@ -126,11 +118,10 @@ bool daemon_metrics_start(struct app_place *place)
 		{"/healthz", "text/plain; charset=utf-8", write_health},
 	};
 
-	if (self.where == NULL)
-		return true;
 	self.place = place;
 	self.start_time = clock_unix();
-	self.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (self.where == NULL)
+		return true;
 	self.http = http_start(self.fd, pages, sizeof(pages) / sizeof(*pages),
 			       NULL);
 	self.fd = -1;
@@ -151,8 +142,6 @@ void daemon_metrics_stop(void)
 	http_unlink(self.where);
 	if (self.fd >= 0)
 		close(self.fd);
-	if (self.statm > 0)
-		close(self.statm);
 	free(self.where);
 	self.where = NULL;
 }

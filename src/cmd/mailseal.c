@@ -39,6 +39,7 @@ static const struct {
 	{"key", cmd_key,
 	 "retire [-c F] --domain D --selector S [--revoked [--force]]"},
 	{"status", cmd_status, "[--json] [-c F | --socket PATH]"},
+	{"metrics", cmd_metrics, "[-c F | --socket PATH]"},
 	{"reload", cmd_reload, "[-c F | --socket PATH]"},
 	{"check-config", cmd_check_config,
 	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] "

@@ -181,8 +181,9 @@ static void take_over(struct daemon *d, const struct config *c)
 	struct strbuf errors;
 
 	strbuf_init(&errors, a, ERRORS_MAX);
-	if (takeover_end(c, &errors) && daemon_metrics_open(c, &errors) &&
-	    !daemon_metrics_start(d->place))
+	if (takeover_end(c, &errors))
+		(void)daemon_metrics_open(c, &errors);
+	if (!daemon_metrics_start(d->place))
 		strbuf_adds(&errors, "metrics: cannot create a thread\n");
 	d->commands = daemon_commands_new(c, &errors);
 	serve_log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "config.h"
 
-/* The second number of statm(5), which is in pages; -1 where /proc is not. */
-static int64_t memory_bytes(void)
+/* The second number of statm(5), which is in pages. */
+int64_t status_memory(void)
 {
 	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	char text[128];
@@ -89,7 +89,7 @@ void status_get(struct arena *a, struct app_place *place, int64_t started,
 	add_keys(ret, true);
 	reload_state_get(place, &ret->reload);
 	get_stores(ret);
-	ret->memory = memory_bytes();
+	ret->memory = status_memory();
 	ret->nwarnings = log_recent_get(a, &ret->warnings);
 }
 

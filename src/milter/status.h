@@ -46,6 +46,8 @@ struct status {
 void status_get(struct arena *a, struct app_place *place, int64_t started,
 		bool stopping, struct status *ret);
 void status_done(struct status *s);
+/* Bytes resident, or -1 where /proc is not. */
+int64_t status_memory(void);
 /* Lines for a terminal; one JSON object (RFC 8259) and a line end. */
 void status_text(struct status *s, struct strbuf *b);
 void status_json(struct status *s, struct strbuf *b);

@@ -4,6 +4,7 @@ stuck."""
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ import milter_client  # noqa: E402
 from daemon import (Daemon, SANITIZER, check_end, control_path,  # noqa: E402
                     mailseal, program)
 from material import Key  # noqa: E402
+from scrape import http  # noqa: E402
 from tap import Tap  # noqa: E402
 
 ZONE = 'example.org TXT "v=spf1 -all"\n'
@@ -124,6 +126,29 @@ def test_sessions(t, d):
     t.ok(s["dns"]["asked"] > 0, "status: DNS", s["dns"])
 
 
+def test_metrics(t):
+    with Daemon(zone=ZONE, start=False) as d:
+        with open(d.config, encoding="utf-8") as f:
+            text = f.read()
+        d.start()
+        d.send(MAIL, "<a@example.org>")
+        code, out, err = mailseal("metrics", "-c", d.config)
+        t.is_((code, err), (0, ""), "metrics: nobody listens for Prometheus")
+        t.has(out.decode(), 'mailseal_messages_total{direction="inbound",'
+              'result="accepted"} 1\n', "metrics: what was counted")
+        t.ok(re.search(r"^process_resident_memory_bytes [1-9]\d{6}",
+                       out.decode(), re.M), "metrics: memory", out)
+        check_end(t, d)
+        with open(d.config, "w", encoding="utf-8") as f:
+            f.write(text + f'metrics = {{ listen = "unix:{d.dir}/m"; }};\n')
+        d.start()
+        out = mailseal("metrics", "-c", d.config)[1].decode()
+        body = http(f"unix:{d.dir}/m", "/metrics")[2]
+        t.is_(*([line.split()[0] for line in x.splitlines() if line[0] != "#"]
+                for x in (out, body)), "metrics: the same as over HTTP")
+        check_end(t, d)
+
+
 def test_reload(t):
     with Daemon(zone=ZONE) as d:
         with open(d.config, encoding="utf-8") as f:
@@ -156,7 +181,8 @@ def test_reload(t):
 
 
 def test_usage(t):
-    for args in (("status", "x"), ("reload", "x"), ("status", "--nonsense")):
+    for args in (("status", "x"), ("reload", "x"), ("metrics", "x"),
+                 ("status", "--nonsense")):
         t.is_(mailseal(*args)[0], USAGE, "usage: " + " ".join(args))
     code, _, err = mailseal("status", "--socket", "/nonexistent/sock")
     t.is_(code, UNAVAILABLE, "usage: no such socket", err)
@@ -222,12 +248,12 @@ def test_roles(t):
         os.chmod(as_user.program, 0o755)
         sock = ("--socket", control_path(d.socket_path))
         for name, groups, want in (
-                ("nobody", [], (NOPERM, NOPERM)),
-                ("read", [readers], (0, NOPERM)),
-                ("admin", [admins], (0, 0)),
-                ("both", [readers, admins], (0, 0))):
+                ("nobody", [], (NOPERM, NOPERM, NOPERM)),
+                ("read", [readers], (0, 0, NOPERM)),
+                ("admin", [admins], (0, 0, 0)),
+                ("both", [readers, admins], (0, 0, 0))):
             got = [as_user(nobody, nobody, groups, c, *sock)
-                   for c in ("status", "reload")]
+                   for c in ("status", "metrics", "reload")]
             t.is_(tuple(g[0] for g in got), want, f"role: {name}", got)
             time.sleep(1.1)  # a refusal is logged once in a second
         got = as_user(nobody, admins, [], "reload", *sock)
@@ -370,8 +396,9 @@ def test_stuck(t):
 
 def main():
     t = Tap(240)
-    for test in (test_status, test_reload, test_usage, test_second,
-                 test_no_socket, test_roles, test_notify, test_stuck):
+    for test in (test_status, test_metrics, test_reload, test_usage,
+                 test_second, test_no_socket, test_roles, test_notify,
+                 test_stuck):
         with t.group(test.__name__):
             test(t)
     t.done()
