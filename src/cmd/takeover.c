@@ -20,7 +20,10 @@ static bool ask(const struct config *c, struct arena *a, const char *request,
 	const char *err;
 
 	if (!control_ask(a, &q, ret, &err)) {
-		strbuf_printf(errors, "--takeover: %s\n", err);
+		strbuf_printf(errors,
+			      "--takeover: %s; start without it when no "
+			      "mailseald runs\n",
+			      err);
 		return false;
 	}
 	if (ret->status != 0)

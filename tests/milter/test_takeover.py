@@ -163,7 +163,8 @@ def test_refused(t, key):
         check_end(t, d, "refused")
         n = Next(d, "alone")
         t.is_(n.wait(), 78, "nobody runs: exit status 78")
-        t.has(n.log(), "--takeover: ", "nobody runs: that is told")
+        t.has(n.log(), "start without it when no mailseald runs",
+              "nobody runs: what to do")
 
 
 def test_load(t, key):
