@@ -1,6 +1,7 @@
 /* Wiring, and what is asked of the kernel. */
 #include "cmd/daemon_metrics.h"
 
+#include <pthread.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -133,7 +134,7 @@ void daemon_metrics_stopping(void)
 	atomic_store(&self.stopping, true);
 }
 
-void daemon_metrics_stop(void)
+static void stop(void)
 {
 	if (self.where == NULL)
 		return;
@@ -144,4 +145,14 @@ void daemon_metrics_stop(void)
 		close(self.fd);
 	free(self.where);
 	self.where = NULL;
+}
+
+/* By main at the end, and by a command that has us yield. */
+void daemon_metrics_stop(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	stop();
+	pthread_mutex_unlock(&lock);
 }

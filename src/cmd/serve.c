@@ -154,20 +154,24 @@ static void finish(const struct daemon *d)
 	app_unref(app);
 }
 
-/* Sessions that the MTA keeps open may still run: their memory is left to the
- * end of the process, and what must be kept is written now. */
-static void end_with_sessions(struct app_place *place)
+/* Writes what must be kept, and tells what was counted.  Sessions that the MTA
+ * keeps open may still run: their memory is left to the end of the process. */
+static void close_down(const struct daemon *d)
 {
 	const struct timespec tick = {0, 5 * 1000 * 1000};
-	struct app *app;
+	struct app *app = app_get(d->place);
 
 	for (int i = 0; milter_sessions() > 0 && i < CLOSE_TICKS; i++)
 		nanosleep(&tick, NULL);
-	if (milter_sessions() == 0)
-		return;
-	log_stop("stopped, %u sessions were open", milter_sessions());
-	app = app_get(place);
 	app_stop(app);
+	app_unref(app);
+	closing_log(d->place);
+	log_flush();
+	if (milter_sessions() == 0) {
+		log_stop("stopped");
+		return;
+	}
+	log_stop("stopped, %u sessions were open", milter_sessions());
 	fflush(NULL);
 	_exit(key_process_lost() ? EX_OSERR : 0);
 }
@@ -251,12 +255,8 @@ int serve(struct daemon *d)
 		kick_stop();
 	}
 	daemon_commands_free(d->commands);
-	if (status == 0) {
-		closing_log(d->place);
-		log_flush();
-		end_with_sessions(d->place);
-		log_stop("stopped");
-	}
+	if (status == 0)
+		close_down(d);
 	app_unref(app);
 	if (key_process_lost())
 		return EX_OSERR;

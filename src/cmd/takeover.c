@@ -8,6 +8,7 @@
 #include "control/ask.h"
 
 #define SILENCE_MS 10000
+#define SHOWN_MAX  1000 /* bytes of an answer */
 
 static bool ask(const struct config *c, struct arena *a, const char *request,
 		struct control_answer *ret, struct strbuf *errors)
@@ -26,9 +27,11 @@ static bool ask(const struct config *c, struct arena *a, const char *request,
 			      err);
 		return false;
 	}
-	if (ret->status != 0)
-		strbuf_printf(errors, "--takeover: %.*s\n", (int)ret->text.n,
-			      ret->text.p);
+	if (ret->status != 0) {
+		strbuf_adds(errors, "--takeover: ");
+		strbuf_add_escaped(errors, slice_trim(ret->text), SHOWN_MAX);
+		strbuf_addc(errors, '\n');
+	}
 	return ret->status == 0;
 }
 
@@ -42,10 +45,10 @@ static bool is_same_socket(const struct config *c,
 
 	if (slice_is(theirs, c->socket))
 		return true;
-	strbuf_printf(errors,
-		      "--takeover: the mailseald that runs listens on %.*s, "
-		      "not on %s; start without --takeover\n",
-		      (int)theirs.n, theirs.p, c->socket);
+	strbuf_adds(errors, "--takeover: the mailseald that runs listens on ");
+	strbuf_add_escaped(errors, theirs, SHOWN_MAX);
+	strbuf_printf(errors, ", not on %s; start without --takeover\n",
+		      c->socket);
 	return false;
 }
 

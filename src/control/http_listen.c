@@ -50,11 +50,12 @@ static int bind_port(const struct endpoint *e, const char **err)
 	return -1;
 }
 
+/* Root in a folder that may belong to another: no symlink is followed. */
 static int bind_path(const char *path, gid_t group, const char **err)
 {
 	int fd = unix_socket_bind(path, 0660, err);
 
-	if (fd < 0 || group == (gid_t)-1 || chown(path, (uid_t)-1, group) == 0)
+	if (fd < 0 || group == (gid_t)-1 || lchown(path, (uid_t)-1, group) == 0)
 		return fd;
 	*err = "cannot be given to its group; start as root, or as a member "
 	       "of that group";

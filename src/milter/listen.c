@@ -140,6 +140,8 @@ int listen_open(struct arena *a, const char *where, const char *mode,
 		*err = "use unix:/path, inet:port@address or fd:N";
 	if (fd < 0)
 		*err = arena_printf(a, "socket %s: %s", where, *err);
+	else /* another process may accept what woke us: do not wait for more */
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	return fd;
 }
 

@@ -357,6 +357,8 @@ static sfsistat on_end_of_message(SMFICTX *ctx)
 	ret = act(ctx, &o);
 	if (o.log != NULL)
 		log_message(LOG_LEVEL_INFO, o.log);
+	if (o.log == NULL && o.warn != NULL)
+		o.warn->repeats = NULL; /* each message has its line */
 	if (o.warn != NULL)
 		log_message(LOG_LEVEL_WARN, o.warn);
 	message_ends(c);

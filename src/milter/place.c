@@ -91,6 +91,7 @@ static void check_constant(const struct config *old, const struct config *next,
 		{"socket_group", old->socket_group, next->socket_group},
 		{"user", old->user, next->user},
 		{"metrics.listen", old->metrics.listen, next->metrics.listen},
+		{"control.socket", old->control.socket, next->control.socket},
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)

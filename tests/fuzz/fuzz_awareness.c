@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.subjects[0] = slice_of(slice_cstr(a, rest));
 	addr_list_parse(a, from, &r.authors);
 	awareness_decide(w, a, &f, &r, &m);
-	FUZZ_CHECK(fuzz_printable(m.log));
+	FUZZ_CHECK(fuzz_printable(log_fields_text(&m.log)));
 	FUZZ_CHECK(m.warning == NULL || fuzz_printable(m.warning));
 	FUZZ_CHECK(m.tagged == (m.subjects[0] != NULL));
 	if (m.tagged)

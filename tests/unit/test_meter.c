@@ -898,7 +898,7 @@ static int log_begin(struct world *w)
 	return old;
 }
 
-static char *log_end(struct world *w, int old)
+static char *log_back(struct world *w, int old)
 {
 	const char *path = arena_printf(w->a, "%s.log", w->dir);
 	char *text;
@@ -949,7 +949,7 @@ static void test_removed(void **state)
 	assert_true(meter_sync(two));
 	assert_true(meter_sync(one));
 	assert_true(meter_sync(two));
-	log = log_end(w, old);
+	log = log_back(w, old);
 	assert_int_equal(ask(w, "SELECT sum(messages) FROM counts"), 5);
 	assert_false(take(two, "shop", 3));
 	assert_int_equal(room(two, "gone", 3), 2);
@@ -1136,7 +1136,7 @@ static void test_full(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_true(meter_sync(m));
 	assert_true(meter_is_working(m));
-	log = log_end(w, old);
+	log = log_back(w, old);
 	assert_int_equal(times(log, "counting goes on in memory"), 1);
 	assert_int_equal(times(log, "works again"), 1);
 	free(log);
