@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "cmd/control_groups.h"
+#include "cmd/daemon_explain.h"
 #include "cmd/daemon_metrics.h"
 #include "control/control.h"
 #include "control/notify.h"
@@ -76,6 +77,20 @@ static int run_metrics(void *arg, const struct control_request *q,
 	}
 	daemon_metrics_write(&r->text);
 	return 0;
+}
+
+static int run_explain(void *arg, const struct control_request *q,
+		       struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+	bool json = q->n == 3 && strcmp(q->words[1], "--json") == 0;
+
+	if (q->n != (json ? 3 : 2)) {
+		strbuf_adds(&r->text, "usage: explain [--json] ID\n");
+		return EX_USAGE;
+	}
+	return daemon_explain(d->hooks.place, q->words[q->n - 1], json,
+			      &r->text);
 }
 
 /* What a new configuration changes for us. */
@@ -169,6 +184,7 @@ static int run_yield(void *arg, const struct control_request *q,
 static const struct control_command commands[] = {
 	{"status", CONTROL_READ, run_status},
 	{"metrics", CONTROL_READ, run_metrics},
+	{"explain", CONTROL_READ, run_explain},
 	{"reload", CONTROL_ADMIN, run_reload},
 	{"takeover", CONTROL_ADMIN, run_takeover},
 	{"yield", CONTROL_ADMIN, run_yield},

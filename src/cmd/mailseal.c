@@ -20,7 +20,7 @@ static const struct {
 	{"verify", cmd_verify,
 	 "--recorded QUEUE-ID [-c F] [--state DIR] < message"},
 	{"explain", cmd_explain,
-	 "QUEUE-ID|MESSAGE-ID [--json] [-c F] [--state DIR]"},
+	 "QUEUE-ID|MESSAGE-ID [--json] [-c F] [--state DIR | --socket PATH]"},
 	{"shadow", cmd_shadow, "[--since 7d|24h] [-c F] [--state DIR]"},
 	{"forget", cmd_forget, "ADDRESS|DOMAIN [-c F] [--state DIR]"},
 	{"spf", cmd_spf,

@@ -20,46 +20,44 @@ bool journal_place_take(struct journal_place *p, int c, const char *arg)
 	return true;
 }
 
-/* The folder that the configuration names. */
-static const char *folder_of(struct arena *a, const char *command,
-			     const char *file)
+bool journal_place_find(struct arena *a, const char *command,
+			struct journal_place *p)
 {
+	const char *file = p->config != NULL ? p->config
+					     : MAILSEAL_SYSCONFDIR
+				   "/mailseal.conf";
 	struct strbuf errors;
 	struct config *c;
-	const char *ret = NULL;
 
 	strbuf_init(&errors, a, 65536);
 	c = config_load(file, &errors);
 	fputs(strbuf_cstr(&errors), stderr);
 	if (c == NULL)
-		return NULL;
+		return false;
+	p->socket = arena_strdup(a, c->control.socket);
 	if (c->state_directory[0] != '\0')
-		ret = arena_strdup(a, c->state_directory);
+		p->state = arena_strdup(a, c->state_directory);
 	else
 		fprintf(stderr,
 			"mailseal %s: %s: state_directory is empty, so no "
 			"journal is kept; set it\n",
 			command, file);
 	config_free(c);
-	return ret;
+	return p->state != NULL;
 }
 
 struct journal_file *journal_place_open(struct arena *a, const char *command,
 					const struct journal_place *p,
 					bool write, int *status)
 {
-	const char *file = p->config != NULL ? p->config
-					     : MAILSEAL_SYSCONFDIR
-				   "/mailseal.conf";
-	const char *folder = p->state, *error = NULL;
+	struct journal_place found = *p;
+	const char *error = NULL;
 	struct journal_file *f;
 
 	*status = EX_CONFIG;
-	if (folder == NULL)
-		folder = folder_of(a, command, file);
-	if (folder == NULL)
+	if (found.state == NULL && !journal_place_find(a, command, &found))
 		return NULL;
-	f = journal_open(a, folder, write, &error);
+	f = journal_open(a, found.state, write, &error);
 	if (f == NULL) {
 		fprintf(stderr, "mailseal %s: %s\n", command, error);
 		*status = EX_NOINPUT;
@@ -69,25 +67,38 @@ struct journal_file *journal_place_open(struct arena *a, const char *command,
 	return f;
 }
 
-const char *journal_place_record(struct arena *a, const char *command,
-				 struct journal_file *f, const char *id,
-				 int *status)
+const char *record_find(struct arena *a, struct journal_file *f, const char *id,
+			const char **why, int *status)
 {
 	const char *record;
+	struct strbuf b;
 
 	if (journal_find(f, a, slice_of(id), &record, 1) == 1)
 		return record;
 	if (journal_error(f) != NULL) {
-		fprintf(stderr, "mailseal %s: %s\n", command, journal_error(f));
+		*why = arena_strdup(a, journal_error(f));
 		*status = EX_NOINPUT;
 		return NULL;
 	}
-	fprintf(stderr,
-		"mailseal %s: no record of %s; it may be too old, or the "
-		"message came to another host\n",
-		command, id);
+	strbuf_init(&b, a, 8192);
+	strbuf_adds(&b, "no record of ");
+	strbuf_add_escaped(&b, slice_of(id), 1000);
+	strbuf_adds(&b, "; it may be too old, or the message came to another "
+			"host");
+	*why = strbuf_cstr(&b);
 	*status = EX_DATAERR;
 	return NULL;
+}
+
+const char *journal_place_record(struct arena *a, const char *command,
+				 struct journal_file *f, const char *id,
+				 int *status)
+{
+	const char *why, *record = record_find(a, f, id, &why, status);
+
+	if (record == NULL)
+		fprintf(stderr, "mailseal %s: %s\n", command, why);
+	return record;
 }
 
 struct slice record_read(struct arena *a, struct journal_file *f,

@@ -101,6 +101,8 @@ struct journal_file;
  * checked. */
 struct journal_file *journal_open(struct arena *a, const char *folder,
 				  bool write, const char **error);
+/* May this process not open the file of that folder for reading? */
+bool journal_is_denied(const char *folder);
 void journal_close(struct journal_file *f); /* NULL is allowed */
 /* What was wrong with the last call that read, or NULL: "nothing there" and
  * "cannot be read" are not the same.  Borrowed until the next call. */

@@ -1,8 +1,10 @@
 /* What commands do with the file: read it, and erase from it. */
 #include "store/journal_db.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "mail/domain.h"
@@ -54,6 +56,17 @@ struct journal_file *journal_open(struct arena *a, const char *folder,
 	*error = arena_printf(a, "%s: %s", f->d.path, f->d.error);
 	journal_close(f);
 	return NULL;
+}
+
+bool journal_is_denied(const char *folder)
+{
+	struct journal_db d;
+	bool ret;
+
+	journal_db_init(&d, folder, JOURNAL_READ);
+	ret = access(d.path, R_OK) != 0 && errno == EACCES;
+	journal_db_done(&d);
+	return ret;
 }
 
 void journal_close(struct journal_file *f)

@@ -1,6 +1,7 @@
 """The control socket of a real daemon: what it tells, what a reload says, who
 may ask for what, and what the service manager hears, also when a thread is
 stuck."""
+import contextlib
 import ctypes
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -149,6 +151,76 @@ def test_metrics(t):
         check_end(t, d)
 
 
+def settled(d, n):
+    """Waits until the journal has n records."""
+    for _ in range(250):
+        if status(d)["journal"]["written"] == n:
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"no {n} records")
+
+
+def plant(d, record):
+    """A record that somebody else wrote, in place of the last one."""
+    with contextlib.closing(sqlite3.connect(
+            os.path.join(d.dir, "journal.sqlite"))) as db:
+        db.execute("UPDATE records SET record = ? WHERE id = "
+                   "(SELECT max(id) FROM records)", (json.dumps(
+                       record, ensure_ascii=False),))
+        db.commit()
+
+
+def test_explain(t):
+    with Daemon(zone=ZONE, state=True) as d:
+        sock = ("--socket", control_path(d.socket_path))
+        for i, helo in enumerate(("\x1b[2Jx.test", "y.test")):
+            d.send(MAIL, "<a@example.org>", queue_id=f"4Q{i}", helo=helo)
+        settled(d, 2)
+        for more in ((), ("--json",)):
+            asked = mailseal("explain", "4Q0", *more, *sock)
+            t.is_(asked[0], 0, f"explain: asked {more}", asked)
+            t.is_(asked, mailseal("explain", "4Q0", *more, "-c", d.config),
+                  f"explain: as from the file {more}")
+        t.has(asked[1].decode(), '"queue_id": "4Q0"', "explain: the record")
+        code, out, err = mailseal("explain", "4Q9", *sock)
+        t.is_((code, out), (65, b""), "explain: no record", err)
+        t.has(err, "no record of 4Q9; it may be too old", "explain: told")
+        for bad in ("a b", "a\nb", ""):
+            t.is_(mailseal("explain", bad, *sock)[0], USAGE,
+                  f"explain: asked for {bad!r}")
+        t.is_(mailseal("explain", "4Q0", "--state", d.dir, *sock)[0], USAGE,
+              "explain: a folder and a socket")
+        t.has(mailseal("explain", "x" * 5000, *sock)[2], "at most 4096 bytes",
+              "explain: a long id")
+        to = [f"{i:03}" + "\u00e9" * 2000 for i in range(200)]
+        plant(d, {"envelope": {"to": to}})
+        code, out, err = mailseal("explain", "4Q1", *sock)
+        t.is_((code, err), (0, ""), "explain: a long record")
+        t.ok(10 ** 6 < len(out) <= 1 << 20, "explain: is cut", len(out))
+        lines = out.decode("ascii").splitlines()
+        t.is_(lines[-1][:5], "(cut:", "explain: which is told")
+        t.is_({len(x) for x in lines if x.startswith("RCPT")}, {8012},
+              "explain: at the end of a line")
+        plant(d, {"x": ["\u0439" * 200000]})
+        code, out, err = mailseal("explain", "4Q1", "--json", *sock)
+        t.is_((code, out), (65, b""), "explain: JSON is not cut", err)
+        t.has(err, "too long", "explain: which is told")
+        d.send(MAIL, "<a@example.org>", queue_id="4Q2")
+        settled(d, 3)
+        os.rename(f"{d.dir}/journal.sqlite", f"{d.dir}/gone")
+        code, _, err = mailseal("explain", "4Q2", *sock)
+        t.is_(code, 66, "explain: no file")
+        t.has(err, f"{d.dir}/journal.sqlite: No such file",
+              "explain: which is told")
+        check_end(t, d)
+    with Daemon(zone=ZONE) as d:
+        code, _, err = mailseal("explain", "4Q0", "--socket",
+                                control_path(d.socket_path))
+        t.is_(code, CONFIG, "explain: no journal")
+        t.has(err, "state_directory is empty", "explain: which is told")
+        check_end(t, d)
+
+
 def test_reload(t):
     with Daemon(zone=ZONE) as d:
         with open(d.config, encoding="utf-8") as f:
@@ -235,13 +307,32 @@ def as_user(uid, gid, groups, *args):
     return p.returncode, p.stderr.decode() + p.stdout.decode()
 
 
+def roles_explain(t, d, nobody, readers):
+    """Whoever may not open the journal asks mailseald."""
+    d.send(MAIL, "<a@example.org>", queue_id="4Q0")
+    settled(d, 1)
+    args = ("explain", "4Q0", "-c", d.config)
+    code, text = as_user(nobody, nobody, [readers], *args)
+    t.is_(code, 0, "explain: a reader", text)
+    t.is_(text, mailseal(*args)[1].decode(), "explain: all that root is told")
+    code, text = as_user(nobody, nobody, [], *args)
+    t.is_(code, NOPERM, "explain: nobody", text)
+    t.has(text, "control.read_group", "explain: nobody: the cure")
+    t.has(text, f"the journal in {d.dir} may not be read",
+          "explain: nobody: and why it was asked")
+    code, text = as_user(nobody, nobody, [readers], "explain", "4Q0",
+                         "--state", d.dir)
+    t.is_(code, 66, "explain: with a folder nobody is asked", text)
+    time.sleep(1.1)  # a refusal is logged once in a second
+
+
 def test_roles(t):
     if os.geteuid() != 0:
         t.skip("roles", "needs root")
         return
     # two groups that any Debian has, and users that are in neither
     readers, admins, nobody = 100, 50, 65534  # users, staff
-    with Daemon(zone=ZONE, control='read_group = "users"; '
+    with Daemon(zone=ZONE, state=True, control='read_group = "users"; '
                 'admin_group = "staff";') as d:
         as_user.program = os.path.join(d.dir, "mailseal")
         shutil.copy(program("mailseal"), as_user.program)
@@ -256,6 +347,7 @@ def test_roles(t):
                    for c in ("status", "metrics", "reload")]
             t.is_(tuple(g[0] for g in got), want, f"role: {name}", got)
             time.sleep(1.1)  # a refusal is logged once in a second
+        roles_explain(t, d, nobody, readers)
         got = as_user(nobody, admins, [], "reload", *sock)
         t.is_(got[0], 0, "role: admin by the first group", got)
         code, text = as_user(nobody, nobody, [], "reload", *sock)
@@ -396,8 +488,8 @@ def test_stuck(t):
 
 def main():
     t = Tap(240)
-    for test in (test_status, test_metrics, test_reload, test_usage,
-                 test_second, test_no_socket, test_roles, test_notify,
+    for test in (test_status, test_metrics, test_explain, test_reload,
+                 test_usage, test_second, test_no_socket, test_roles, test_notify,
                  test_stuck):
         with t.group(test.__name__):
             test(t)
