@@ -25,15 +25,18 @@
 #define STATUS_MS  10000
 #define LINES_MAX  65536
 #define STATUS_MAX 256
+#define LENT_MS	   60000 /* a start that takes longer has failed */
 
 enum { PULSE_MAIN, PULSE_DNS };
 
 struct daemon_commands {
 	struct control *control;
 	struct daemon_hooks hooks;
+	char *socket; /* hooks.socket */
 	int64_t started;
 	atomic_bool yielded;
 	atomic_bool stopping;
+	_Atomic int64_t lent_until; /* clock_mono_ms(); 0: to nobody */
 	atomic_uint_fast64_t beats; /* of main */
 
 	/* ---- of the thread that ticks ---- */
@@ -149,7 +152,10 @@ static int run_takeover(void *arg, const struct control_request *q,
 	struct daemon_commands *d = arg;
 
 	(void)q;
+	/* first: main looks at it after it said that it is stopping */
+	atomic_store(&d->lent_until, clock_mono_ms() + LENT_MS);
 	if (atomic_load(&d->stopping)) {
+		atomic_store(&d->lent_until, 0);
 		strbuf_adds(&r->text, "mailseald is stopping\n");
 		return EX_UNAVAILABLE;
 	}
@@ -159,21 +165,18 @@ static int run_takeover(void *arg, const struct control_request *q,
 			      strerror(errno));
 		return EX_OSERR;
 	}
-	strbuf_printf(&r->text, "%s\n", d->hooks.socket);
+	strbuf_printf(&r->text, "%s\n", d->socket);
 	return 0;
 }
 
-/* It serves. */
+/* It serves; whether we are stopping or not, it gets our paths. */
 static int run_yield(void *arg, const struct control_request *q,
 		     struct control_reply *r)
 {
 	struct daemon_commands *d = arg;
 
 	(void)q;
-	if (atomic_load(&d->stopping)) {
-		strbuf_adds(&r->text, "mailseald is stopping\n");
-		return EX_UNAVAILABLE;
-	}
+	(void)r;
 	control_close(d->control);
 	daemon_metrics_stop();
 	atomic_store(&d->yielded, true);
@@ -283,8 +286,14 @@ bool daemon_commands_start(struct daemon_commands *d,
 			   const struct daemon_hooks *hooks)
 {
 	d->hooks = *hooks;
+	d->socket = mem_strdup(hooks->socket);
 	d->started = clock_unix();
 	return control_start(d->control);
+}
+
+bool daemon_commands_lent(const struct daemon_commands *d)
+{
+	return d != NULL && atomic_load(&d->lent_until) > clock_mono_ms();
 }
 
 bool daemon_commands_yielded(const struct daemon_commands *d)
@@ -315,5 +324,6 @@ void daemon_commands_free(struct daemon_commands *d)
 	if (d == NULL)
 		return;
 	control_free(d->control);
+	free(d->socket);
 	free(d);
 }

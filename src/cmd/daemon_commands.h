@@ -22,7 +22,7 @@ struct daemon_hooks {
 	struct app_place *place; /* outlives us */
 	daemon_reload *reload;
 	int listen_fd;	    /* for a mailseald that takes over */
-	const char *socket; /* what it is, as configured; outlives us */
+	const char *socket; /* what it is, as configured */
 };
 
 /* Starts the threads, after privileges were dropped. */
@@ -31,6 +31,10 @@ bool daemon_commands_start(struct daemon_commands *d,
 /* Has another mailseald taken over?  Then SIGTERM was sent to us. */
 bool daemon_commands_yielded(const struct daemon_commands *d);
 /* Below, NULL is allowed: nobody can ask, and SIGHUP does nothing. */
+
+/* Has another mailseald our socket, and is about to serve?  Once we are
+ * stopping nobody gets it any more. */
+bool daemon_commands_lent(const struct daemon_commands *d);
 
 /* A reload by the thread of the commands, which SIGHUP asks for. */
 void daemon_commands_reload(struct daemon_commands *d);

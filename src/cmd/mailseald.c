@@ -166,12 +166,12 @@ static int open_sockets(const struct config *c, struct strbuf *errors)
 }
 
 /* What open_sockets() or takeover_begin() gave. */
-static void close_socket(const struct daemon *d, const struct config *c)
+static void close_socket(const struct daemon *d)
 {
 	if (d->takeover)
 		close(d->fd);
 	else
-		listen_close(c->socket, d->fd);
+		listen_close(d->socket, d->fd);
 }
 
 /* Everything that may need root: the app; NULL and messages on failure.  Takes
@@ -266,7 +266,7 @@ static int run(struct app *app, struct daemon *d, struct slice warnings)
 	}
 	if (d->fd >= 0) {
 		daemon_commands_free(d->commands);
-		close_socket(d, c);
+		close_socket(d);
 	}
 	app_place_free(d->place);
 	arena_free(a);
@@ -295,7 +295,7 @@ static int start(struct config *c, struct daemon *d, bool foreground,
 	else
 		return run(app, d, strbuf_slice(warnings));
 	daemon_commands_free(d->commands);
-	close_socket(d, c);
+	close_socket(d);
 	app_unref(app);
 	return EX_CONFIG;
 }
@@ -352,6 +352,8 @@ int main(int argc, char **argv)
 	c = config_load(absolute(a, o.config), &errors);
 	process.tally = tally_new();
 	status = EX_CONFIG;
+	if (c != NULL)
+		d.socket = arena_strdup(a, c->socket);
 	if (c != NULL &&
 	    key_process_start(c, argc, argv, &process.keyd, &errors))
 		status = start(c, &d, o.foreground, &errors, &warnings);

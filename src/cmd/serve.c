@@ -134,12 +134,13 @@ static void yield(const struct daemon *d, const struct config *c)
 	drain(d, true, c->drain_max, c->shutdown_timeout);
 }
 
+/* The path is that of whoever has the socket. */
 static void stop(const struct daemon *d, const struct config *c)
 {
 	notify("STOPPING=1");
 	daemon_metrics_stopping();
-	listen_close(c->socket, d->fd);
-	drain(d, slice_starts(slice_of(c->socket), "fd:"), c->shutdown_timeout,
+	listen_close(daemon_commands_lent(d->commands) ? "" : d->socket, d->fd);
+	drain(d, slice_starts(slice_of(d->socket), "fd:"), c->shutdown_timeout,
 	      c->shutdown_timeout);
 }
 
@@ -156,7 +157,7 @@ static void finish(const struct daemon *d)
 
 /* Writes what must be kept, and tells what was counted.  Sessions that the MTA
  * keeps open may still run: their memory is left to the end of the process. */
-static void close_down(const struct daemon *d)
+static void close_down(const struct daemon *d, int status)
 {
 	const struct timespec tick = {0, 5 * 1000 * 1000};
 	struct app *app = app_get(d->place);
@@ -173,7 +174,7 @@ static void close_down(const struct daemon *d)
 	}
 	log_stop("stopped, %u sessions were open", milter_sessions());
 	fflush(NULL);
-	_exit(key_process_lost() ? EX_OSERR : 0);
+	_exit(status);
 }
 
 /* ---- from start to end --------------------------------------------------- */
@@ -185,8 +186,8 @@ static void take_over(struct daemon *d, const struct config *c)
 	struct strbuf errors;
 
 	strbuf_init(&errors, a, ERRORS_MAX);
-	if (takeover_end(c, &errors))
-		(void)daemon_metrics_open(c, &errors);
+	(void)takeover_end(c, &errors); /* if it is gone, its paths are free */
+	(void)daemon_metrics_open(c, &errors);
 	if (!daemon_metrics_start(d->place))
 		strbuf_adds(&errors, "metrics: cannot create a thread\n");
 	d->commands = daemon_commands_new(c, &errors);
@@ -194,13 +195,13 @@ static void take_over(struct daemon *d, const struct config *c)
 	arena_free(a);
 }
 
-static bool start_commands(struct daemon *d, const struct config *c)
+static bool start_commands(struct daemon *d)
 {
 	const struct daemon_hooks hooks = {
 		.place = d->place,
 		.reload = reload_now,
 		.listen_fd = d->fd,
-		.socket = c->socket,
+		.socket = d->socket,
 	};
 
 	return d->commands == NULL ||
@@ -217,48 +218,59 @@ static bool start(struct daemon *d, const struct config *c, pthread_t *thread,
 		take_over(d, c);
 	else if (!daemon_metrics_start(d->place))
 		return false;
-	return start_commands(d, c);
+	return start_commands(d);
 }
 
 static void tell_ready(const struct daemon *d, const struct config *c)
 {
 	char text[64];
 
-	log_start("version %s listens on %s as %s", PACKAGE_VERSION, c->socket,
+	log_start("version %s listens on %s as %s", PACKAGE_VERSION, d->socket,
 		  c->authserv_id);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%ld",
 		       (long)getpid());
 	notify(d->takeover ? text : "READY=1");
 }
 
-int serve(struct daemon *d)
+/* 0, or an exit status; `milter` is what libmilter's thread returns. */
+static int begin(struct daemon *d, pthread_t *thread, int *milter)
 {
 	struct app *app = app_get(d->place);
-	pthread_t thread;
 	int status = 0;
 
 	if (!milter_register(d->place, d->process->tally, d->fd)) {
 		log_error("libmilter refused to register");
 		status = EX_SOFTWARE;
-	} else if (!start(d, app->config, &thread, &status)) {
+	} else if (!start(d, app->config, thread, milter)) {
 		log_error("cannot create a thread");
 		status = EX_OSERR;
-	}
-	if (status == 0) {
+	} else {
 		tell_ready(d, app->config);
+	}
+	app_unref(app);
+	return status;
+}
+
+int serve(struct daemon *d)
+{
+	pthread_t thread;
+	int milter = 0, status = begin(d, &thread, &milter);
+	bool served = status == 0;
+
+	if (served) {
 		wait_for_end(d);
 		finish(d);
 		kick_hurry();
 		milter_stop();
 		pthread_join(thread, NULL);
-		daemon_metrics_stop();
 		kick_stop();
+		status = milter == 0 ? 0 : EX_SOFTWARE;
 	}
+	daemon_metrics_stop();
 	daemon_commands_free(d->commands);
-	if (status == 0)
-		close_down(d);
-	app_unref(app);
 	if (key_process_lost())
-		return EX_OSERR;
-	return status == 0 ? 0 : EX_SOFTWARE;
+		status = EX_OSERR;
+	if (served)
+		close_down(d, status);
+	return status;
 }

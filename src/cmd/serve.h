@@ -16,7 +16,8 @@ struct daemon {
 	struct daemon_commands *commands; /* NULL: with takeover, made later */
 	const sigset_t *signals;	  /* blocked, for us alone */
 	int fd;				  /* the listening socket */
-	bool takeover; /* another mailseald is to yield once we serve */
+	const char *socket; /* what it was made from: a reload changes none */
+	bool takeover;	    /* another mailseald is to yield once we serve */
 };
 
 /* Serves until a signal asks for the end, or another mailseald takes over.

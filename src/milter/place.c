@@ -100,6 +100,11 @@ static void check_constant(const struct config *old, const struct config *next,
 				      "%s:0: %s is another, and takes effect "
 				      "at a restart\n",
 				      next->file, texts[i].name);
+	if (old->sandbox != next->sandbox)
+		strbuf_printf(warnings,
+			      "%s:0: sandbox is another, and takes effect at a "
+			      "restart\n",
+			      next->file);
 }
 
 static bool is_allowed(const struct app_process *p, const struct config *c,

@@ -105,7 +105,7 @@ def check(t, o, what, done, how, why=None):
 
 
 def check_quiet(t, d, name):
-    """Instead of an end, which takes an idle daemon up to five seconds."""
+    """Instead of an end."""
     t.ok(d.alive and "the MTA refused" not in d.log() and
          not sanitizer_report(d.log()), f"{name}: nothing was refused",
          d.log()[-3000:])

@@ -116,7 +116,40 @@ def test_wrong(t, keys):
              "another socket: that it needs a restart is told")
         t.is_(selectors(d.send(OUTBOUND, "<a@example.com>", login="alice")),
               ["old"], "another socket: the one that it has stays")
+        d.write("mailseal.conf", right.replace(
+            "control.sock", "another.sock").replace(d.socket_path, missing))
+        t.is_(d.reload(), True, "another control.socket: reloaded")
+        t.ok(d.wait_log("control.socket is another, and takes effect at a "
+                        "restart"), "another control.socket: that is told")
+        d.write("none.pem", "of somebody else\n")
         check_end(t, d, "wrong")
+        t.is_((os.path.exists(d.socket_path), os.path.exists(missing)),
+              (False, True), "another socket: at the end its own goes")
+
+
+def settled(d, wanted=None):
+    """How many threads it has; when they are `wanted`, or no others come."""
+    end = time.monotonic() + 10
+    n, since = 0, time.monotonic()
+    while time.monotonic() < end:
+        now = len(os.listdir(f"/proc/{d.process.pid}/task"))
+        if now != n:
+            n, since = now, time.monotonic()
+        if n == wanted or (wanted is None and time.monotonic() > since + 1):
+            break
+        time.sleep(0.02)
+    return n
+
+
+def test_first_services(t):
+    """Those of the first configuration end as others do."""
+    with Site(zone=ZONE, state=True) as d:
+        before = settled(d)
+        d.configure(state=d.dir, extra="journal = { record_days = 3; };")
+        t.is_(d.reload(), True, "another journal: reloaded")
+        t.is_(settled(d, before), before,
+              "another journal: the thread of the first one ends")
+        check_end(t, d, "first services")
 
 
 def test_services(t, keys):
@@ -186,6 +219,8 @@ def main():
                      test_load):
             with t.group(part.__name__):
                 part(t, keys)
+        with t.group("test_first_services"):
+            test_first_services(t)
     t.done()
 
 

@@ -1,6 +1,7 @@
 """A restart without a gap: a new mailseald takes the socket of the one that
 runs (--takeover), or the service manager keeps it (fd:N); under load no message
 is lost, deferred or unsigned."""
+import fcntl
 import os
 import re
 import signal
@@ -108,6 +109,52 @@ def test_open_session(t, key):
         d.process, d.log_path = n.process, n.path
         check_end(t, d, "the new one")
         t.is_(os.path.exists(d.socket_path), False, "until that one ends")
+
+
+def ask(d, request):
+    """An answer of the control socket, and the descriptors with it."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(os.path.join(d.dir, "control.sock"))
+        s.sendall(request + b"\n")
+        text, fds, _, _ = socket.recv_fds(s, 4096, 1)
+        return text.decode(), fds
+
+
+def test_end_between(t, key):
+    """The old one is stopped before the new one serves: the path that the
+    MTA knows stays, and the new one gets the others."""
+    with site(key, extra="shutdown_timeout = 5;") as d:
+        c, s = open_session(d.address, login="alice")
+        s.mail("<a@example.com>")  # a message in flight
+        s.rcpt("<b@example.net>")
+        s.header("From", " a@example.com")
+        s.end_of_header()
+        text, fds = ask(d, b"takeover")
+        t.is_(text, f"status 0\n{d.address}\n", "between: it is ours, too")
+        t.ok(fcntl.fcntl(fds[0], fcntl.F_GETFL) & os.O_NONBLOCK,
+             "between: who comes too late to accept does not wait")
+        d.signal()
+        end = time.monotonic() + 5
+        said = ""
+        while "status 69" not in said and time.monotonic() < end:
+            said, more = ask(d, b"takeover")
+            for fd in more:
+                os.close(fd)
+        t.is_(said, "status 69\nmailseald is stopping\n",
+              "between: nobody else gets it now")
+        t.is_(ask(d, b"yield")[0], "status 0\n", "between: it yields")
+        t.is_(os.path.exists(os.path.join(d.dir, "control.sock")), False,
+              "between: the path of the control socket is free")
+        s.end_of_message([])
+        c.close()
+        t.is_(d.wait(20), 0, "between: it ends", d.log()[-1500:])
+        t.is_(sanitizer_report(d.log()), "", "between: no sanitizer report")
+        with socket.socket(fileno=fds[0]) as listener, \
+                socket.socket(socket.AF_UNIX) as mta:
+            t.is_(mta.connect_ex(d.socket_path), 0,
+                  "between: the MTA finds the socket")
+            listener.accept()[0].close()
 
 
 def test_drain(t, key):
@@ -246,8 +293,8 @@ def main():
     t = Tap(280)
     with Daemon(start=False) as files:
         key = Key(files.dir, "key", "rsa")
-        for part in (test_open_session, test_drain, test_refused, test_load,
-                     test_activation):
+        for part in (test_open_session, test_end_between, test_drain, test_refused,
+                     test_load, test_activation):
             with t.group(part.__name__):
                 part(t, key)
     t.done()
