@@ -113,11 +113,13 @@ void session_resolved(struct session *s, struct slice resolve,
 		is_confirmed(s->client.name, resolve, version);
 }
 
-/* HELO may be repeated without end: the old connection arena goes. */
+/* HELO may be repeated without end: the old connection arena goes, and with it
+ * a message that has not come to its end (RFC 5321 4.1.4), which borrows. */
 void session_helo(struct session *s, struct slice helo)
 {
 	struct arena *fresh = arena_new();
 
+	end_message(s);
 	s->client.name = slice_dup(fresh, s->client.name);
 	s->client.listener = slice_dup(fresh, s->client.listener);
 	s->client.helo = keep(fresh, helo, NAME_MAX_BYTES);
