@@ -506,12 +506,19 @@ static void stop_thread(struct journal *j)
 	pthread_join(j->thread, NULL);
 }
 
+/* Nothing is taken any more from then on: sessions may still come. */
 void journal_stop(struct journal *j)
 {
-	if (j != NULL && j->running)
+	bool runs;
+
+	if (j == NULL)
+		return;
+	pthread_mutex_lock(&j->lock);
+	runs = j->running;
+	j->running = false;
+	pthread_mutex_unlock(&j->lock);
+	if (runs)
 		stop_thread(j);
-	if (j != NULL)
-		j->running = false;
 }
 
 void journal_free(struct journal *j)
