@@ -67,16 +67,29 @@ static bool has_tag(const struct awareness *w, struct slice old)
 	return found;
 }
 
-/* With folds as LF; of a very long one the last lines go. */
+/* With folds as LF; an LF that is none becomes one, as the field would end there
+ * (RFC 5322 2.2). */
+static void add_folded(struct strbuf *b, struct slice old)
+{
+	for (size_t i = 0; i < old.n; i++) {
+		const char c = old.p[i];
+
+		if (c == '\r' && i + 1 < old.n && old.p[i + 1] == '\n')
+			continue;
+		if (b->n > 0 && b->p[b->n - 1] == '\n' && !ascii_iswsp(c))
+			strbuf_addc(b, ' ');
+		strbuf_addc(b, c);
+	}
+}
+
+/* Of a very long one the last lines go. */
 static struct slice old_text(struct arena *a, struct slice old)
 {
 	struct strbuf b;
 	struct slice s;
 
-	strbuf_init(&b, a, old.n + 1);
-	for (size_t i = 0; i < old.n; i++)
-		if (old.p[i] != '\r' || i + 1 == old.n || old.p[i + 1] != '\n')
-			strbuf_addc(&b, old.p[i]);
+	strbuf_init(&b, a, 2 * old.n + 1);
+	add_folded(&b, old);
 	s = strbuf_slice(&b);
 	if (s.n > SUBJECT_KEPT_MAX) {
 		s = slice_first(s, SUBJECT_KEPT_MAX);

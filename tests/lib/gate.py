@@ -324,7 +324,7 @@ coaching = {{ sender = "Ask it@example.com"; login = "Use the token"; }};
         self.daemon.signal(signal.SIGHUP)
         end = time.monotonic() + 5
         while time.monotonic() < end:
-            if "credentials are read again" in self.daemon.log()[before:]:
+            if "reloaded " in self.daemon.log()[before:]:
                 return
             time.sleep(0.02)
         raise RuntimeError("the credentials are not read again")

@@ -448,11 +448,15 @@ class Held:
         self._call(self.DETACH)
 
 
-def thread_of(pid, name):
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/comm", encoding="utf-8") as f:
-            if f.read().strip() == name:
-                return int(tid)
+def thread_of(pid, name, seconds=5):
+    """It gives itself the name when it begins to run."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{tid}/comm", encoding="utf-8") as f:
+                if f.read().strip() == name:
+                    return int(tid)
+        time.sleep(0.02)
     raise RuntimeError(f"no thread {name}")
 
 

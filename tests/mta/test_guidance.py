@@ -226,7 +226,7 @@ class Milter(Daemon):
 
     def reload(self):
         """SIGHUP, and until it is done."""
-        mark = "tables of senders and credentials are read again"
+        mark = "reloaded "
         before = self.log().count(mark)
         self.signal(signal.SIGHUP)
         end = time.monotonic() + 10

@@ -183,6 +183,8 @@ static const struct subject {
 	{"[EXT]", " \n a", " [EXT] \n a"},
 	{"[EXT]", " gr\xc3\xbc\xdf", " [EXT] gr\xc3\xbc\xdf"},
 	{"[EXT]", " a\rb", " [EXT] a\rb"},
+	{"[EXT]", " a\nX-Evil: b", " [EXT] a\n X-Evil: b"},
+	{"[EXT]", " a\n\nb", " [EXT] a\n \n b"},
 	{"  [EXT]   now ", " a", " [EXT] now a"},
 	/* there already */
 	{"[EXT]", " [EXT] hello", NULL},
