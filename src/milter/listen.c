@@ -188,6 +188,7 @@ static int listen_nowhere(void)
  */
 void listen_close(const char *where, int fd)
 {
+	struct slice path = slice_of(where), kind = slice_cut(&path, ':');
 	struct listen_address old, fresh;
 	int other = listen_nowhere();
 
@@ -199,6 +200,6 @@ void listen_close(const char *where, int fd)
 			listen_knock(&old);
 		close(other);
 	}
-	if (slice_starts(slice_of(where), "unix:"))
-		(void)unlink(where + 5);
+	if (slice_is(kind, "unix") || slice_is(kind, "local"))
+		(void)unlink(path.p);
 }

@@ -371,6 +371,10 @@ def test_sockets(t):
         run_on(t, f"fd:{s.fileno()}", f"inet:{port}@127.0.0.1",
                pass_fds=[s.fileno()])
     run_on(t, f"inet:{port}@127.0.0.1", f"inet:{port}@127.0.0.1")
+    with Daemon(start=False) as d:
+        path = os.path.join(d.dir, "local.sock")
+        run_on(t, f"local:{path}", f"local:{path}")
+        t.is_(os.path.exists(path), False, "local: removed at the end")
 
 
 SUFFIXES = "// of the test\nexample\nblog.example\n"
