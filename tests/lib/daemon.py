@@ -23,6 +23,13 @@ SANITIZER = {"ASAN_OPTIONS": "exitcode=77:detect_leaks=1:quarantine_size_mb=1",
              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 
+def remove_tree(folder):
+    """A daemon may still write there."""
+    end = time.monotonic() + 5
+    while os.path.lexists(folder) and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def program(name):
     return os.path.join(BUILD, name)
 

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import (Daemon, SmallDisk, check_end, mailseal,  # noqa: E402
-                    quote)
+                    quote, remove_tree)
 from material import Key, crlf  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -365,7 +365,7 @@ def accepts(t, key):
     with open(s.daemon.config, "a", encoding="utf-8") as f:
         f.write("sandbox = false;\n")  # holds on to the folder of the start
     with s:
-        shutil.rmtree(s.folder)
+        remove_tree(s.folder)
         s.taken("accept")  # the first whose record fails
         s.wait_log(TROUBLE, 1)
         s.taken("accept, and it is known")
@@ -386,7 +386,7 @@ def no_folder(t, key):
         os.mkdir(s.folder, 0o700)
         s.works_again("no folder")
         time.sleep(1.5)  # their records are written
-        shutil.rmtree(s.folder)
+        remove_tree(s.folder)
         s.wait_log(TROUBLE, 2)  # the first at the start
         s.put_off("vanished")
         os.mkdir(s.folder, 0o700)

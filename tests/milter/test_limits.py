@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from daemon import (Daemon, SmallDisk, check_end, quote,  # noqa: E402
+                    remove_tree,
                     sanitizer_report)
 from material import Key, crlf  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -268,7 +269,7 @@ def missing(t, key):
     """The folder is not there at first, and vanishes later."""
     with Site(t, key, "messages_per_hour = 4;") as s:
         s.kill()
-        shutil.rmtree(s.folder)
+        remove_tree(s.folder)
         s.daemon.start()
         t.ok(s.daemon.wait_log(f"{s.file}: No such file or directory; "
                                + IN_MEMORY), "missing: a warning",
@@ -278,7 +279,7 @@ def missing(t, key):
         t.ok(s.daemon.wait_log(AGAIN), "missing: it is told that it works",
              s.daemon.log())
         s.wait_stored("missing: then it is written", (1, 1))
-        shutil.rmtree(s.folder)
+        remove_tree(s.folder)
         s.taken("after the folder vanished")
         end = time.monotonic() + 5
         while s.daemon.log().count(IN_MEMORY) < 2 and time.monotonic() < end:
@@ -457,7 +458,7 @@ def unlimited(t, key):
     """Without credentials there is no file."""
     with Site(t, key, "") as s:
         s.kill()
-        shutil.rmtree(s.folder)
+        remove_tree(s.folder)
         os.mkdir(s.folder, 0o700)
         with open(s.daemon.config, encoding="utf-8") as f:
             s.daemon.write("mailseal.conf", re.sub(
