@@ -179,6 +179,18 @@ static void close_down(const struct daemon *d, int status)
 
 /* ---- from start to end --------------------------------------------------- */
 
+static bool start_commands(struct daemon *d)
+{
+	const struct daemon_hooks hooks = {
+		.place = d->place,
+		.reload = reload_now,
+		.listen_fd = d->fd,
+		.socket = d->socket,
+	};
+
+	return daemon_commands_start(d->commands, &hooks);
+}
+
 /* What needs the paths that the other one had; mail flows without it, too. */
 static void take_over(struct daemon *d, const struct config *c)
 {
@@ -191,34 +203,29 @@ static void take_over(struct daemon *d, const struct config *c)
 	if (!daemon_metrics_start(d->place))
 		strbuf_adds(&errors, "metrics: cannot create a thread\n");
 	d->commands = daemon_commands_new(c, &errors);
+	if (d->commands != NULL && !start_commands(d)) {
+		strbuf_adds(&errors, "control: cannot create a thread\n");
+		daemon_commands_free(d->commands);
+		d->commands = NULL;
+	}
 	serve_log_lines(strbuf_slice(&errors), LOG_LEVEL_ERROR);
 	arena_free(a);
-}
-
-static bool start_commands(struct daemon *d)
-{
-	const struct daemon_hooks hooks = {
-		.place = d->place,
-		.reload = reload_now,
-		.listen_fd = d->fd,
-		.socket = d->socket,
-	};
-
-	return d->commands == NULL ||
-	       daemon_commands_start(d->commands, &hooks);
 }
 
 static bool start(struct daemon *d, const struct config *c, pthread_t *thread,
 		  int *status)
 {
-	if (!key_process_watch(d->process->keyd) || !kick_start(d->fd) ||
-	    pthread_create(thread, NULL, run_milter, status) != 0)
+	if (!key_process_watch(d->process->keyd) || !kick_start(d->fd))
+		return false;
+	if (!d->takeover &&
+	    (!daemon_metrics_start(d->place) || !start_commands(d)))
+		return false;
+	/* last, as nothing may fail once there are sessions */
+	if (pthread_create(thread, NULL, run_milter, status) != 0)
 		return false;
 	if (d->takeover)
 		take_over(d, c);
-	else if (!daemon_metrics_start(d->place))
-		return false;
-	return start_commands(d);
+	return true;
 }
 
 static void tell_ready(const struct daemon *d, const struct config *c)
