@@ -238,7 +238,9 @@ static void tick(void *arg)
 	int64_t now = clock_mono_ms();
 
 	look_at_threads(d, now);
-	if (atomic_load(&d->stopping) || now < d->next_status)
+	/* main waits: it has said READY, which comes first */
+	if (atomic_load(&d->beats) == 0 || atomic_load(&d->stopping) ||
+	    now < d->next_status)
 		return;
 	d->next_status = now + STATUS_MS;
 	tell_status(d);
