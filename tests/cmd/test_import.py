@@ -486,7 +486,7 @@ def main():
     t = Tap(time_limit=600)
     tree, why = opendkim_tree(BUILD, fetch=False)
     if tree is None:
-        t.skip("what opendkim itself does", why)
+        t.note(f"what opendkim itself does is for make check-mta: {why}")
     for case in read_cases():
         with t.group(case[0]):
             signing_case(t, tree, case)
