@@ -16,6 +16,7 @@
 #include "cmd/control_groups.h"
 #include "cmd/daemon_explain.h"
 #include "cmd/daemon_metrics.h"
+#include "cmd/daemon_revoke.h"
 #include "control/control.h"
 #include "control/notify.h"
 #include "control/watchdog.h"
@@ -145,6 +146,32 @@ static int run_reload(void *arg, const struct control_request *q,
 	return ok ? 0 : EX_CONFIG;
 }
 
+static int run_revoke(void *arg, const struct control_request *q,
+		      struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+	struct slice what = slice_of(q->n > 1 ? q->words[1] : NULL);
+
+	if (slice_is(what, "list") && q->n == 2)
+		return daemon_revoke_list(d->hooks.place, &r->text);
+	if (slice_is(what, "add") && q->n == 3)
+		return daemon_revoke(d->hooks.place, q->words[2], &r->text);
+	if (slice_is(what, "undo") && q->n == 3)
+		return daemon_revoke_undo(d->hooks.place, q->words[2],
+					  &r->text);
+	strbuf_adds(&r->text, "usage: revoke add LOGIN | undo LOGIN | list\n");
+	return EX_USAGE;
+}
+
+static const char *show_revoke(void *arg, struct arena *a,
+			       const struct control_request *q, size_t i)
+{
+	struct daemon_commands *d = arg;
+
+	return i == 1 ? q->words[i]
+		      : daemon_revoke_shown(d->hooks.place, a, q->words[i]);
+}
+
 /* To a mailseald that is about to serve in our place; we go on. */
 static int run_takeover(void *arg, const struct control_request *q,
 			struct control_reply *r)
@@ -185,12 +212,13 @@ static int run_yield(void *arg, const struct control_request *q,
 }
 
 static const struct control_command commands[] = {
-	{"status", CONTROL_READ, run_status},
-	{"metrics", CONTROL_READ, run_metrics},
-	{"explain", CONTROL_READ, run_explain},
-	{"reload", CONTROL_ADMIN, run_reload},
-	{"takeover", CONTROL_ADMIN, run_takeover},
-	{"yield", CONTROL_ADMIN, run_yield},
+	{"status", CONTROL_READ, run_status, NULL},
+	{"metrics", CONTROL_READ, run_metrics, NULL},
+	{"explain", CONTROL_READ, run_explain, NULL},
+	{"reload", CONTROL_ADMIN, run_reload, NULL},
+	{"revoke", CONTROL_ADMIN, run_revoke, show_revoke},
+	{"takeover", CONTROL_ADMIN, run_takeover, NULL},
+	{"yield", CONTROL_ADMIN, run_yield, NULL},
 };
 
 /* ---- the service manager ------------------------------------------------- */

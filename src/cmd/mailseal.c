@@ -41,6 +41,8 @@ static const struct {
 	{"status", cmd_status, "[--json] [-c F | --socket PATH]"},
 	{"metrics", cmd_metrics, "[-c F | --socket PATH]"},
 	{"reload", cmd_reload, "[-c F | --socket PATH]"},
+	{"revoke", cmd_revoke,
+	 "LOGIN [--undo] | --list [-c F | --socket PATH]"},
 	{"check-config", cmd_check_config,
 	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] "
 	 "[--socket S] | --defaults | --table"},

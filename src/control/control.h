@@ -55,6 +55,10 @@ struct control_command {
 	 * returns. */
 	int (*run)(void *arg, const struct control_request *request,
 		   struct control_reply *reply);
+	/* What the log has in place of word i > 0, perhaps in `a`.  NULL: the
+	 * word itself. */
+	const char *(*shown)(void *arg, struct arena *a,
+			     const struct control_request *request, size_t i);
 };
 
 struct control_options {

@@ -35,6 +35,13 @@ refuse(struct caller *k, int status, const char *fmt, ...)
 	arena_free(a);
 }
 
+static const char *shown(const struct caller *k, struct arena *a, size_t i)
+{
+	if (i == 0 || k->command == NULL || k->command->shown == NULL)
+		return k->request.words[i];
+	return k->command->shown(k->server->o.arg, a, &k->request, i);
+}
+
 static void log_request(const struct caller *k, const char *what)
 {
 	struct arena *a = arena_new();
@@ -43,7 +50,7 @@ static void log_request(const struct caller *k, const char *what)
 	strbuf_init(&b, a, 1024);
 	for (size_t i = 0; i < k->request.n; i++) {
 		strbuf_addc(&b, ' ');
-		strbuf_add_word(&b, slice_of(k->request.words[i]), 200);
+		strbuf_add_word(&b, slice_of(shown(k, a, i)), 200);
 	}
 	log_info("control: %s uid=%u pid=%d:%s", what, (unsigned)k->who.uid,
 		 (int)k->who.pid, strbuf_cstr(&b));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "gate/revoked.h"
 #include "gate/sender_table.h"
 #include "gate/transport.h"
 
@@ -147,11 +148,10 @@ static bool check_life(struct arena *a, const struct credential *k,
 {
 	const char *when;
 
-	if (k->revoked)
-		return refuse(a, ret, "revoked", "550", "5.7.8",
-			      arena_printf(a, "The credential of %s is revoked",
-					   who(a, f)),
-			      coaching);
+	if (k->revoked) {
+		revoked_refuse(a, f, coaching, ret);
+		return false;
+	}
 	if (k->expires == 0 || now < k->expires)
 		return true;
 	when = time_text(a, k->expires);

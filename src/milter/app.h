@@ -11,6 +11,7 @@
 #include "gate/submission.h"
 #include "keys/keyd.h"
 #include "keys/keyring.h"
+#include "milter/revocations.h"
 #include "milter/service.h"
 #include "milter/tables.h"
 #include "milter/tally.h"
@@ -22,6 +23,7 @@ enum app_service {
 	APP_DNS,
 	APP_METER,
 	APP_JOURNAL,
+	APP_REVOCATIONS,
 	APP_SERVICES,
 };
 
@@ -46,6 +48,7 @@ struct app {
 	struct rules seals;
 	struct journal *journal; /* NULL: none is kept */
 	struct meter *meter; /* of the limits; NULL: no credentials */
+	struct revocations *revocations; /* NULL: state is not kept */
 	struct dmarc_psl *suffixes; /* NULL: nothing needs them */
 	struct awareness *awareness; /* NULL: readers are told nothing */
 	size_t unusable_keys; /* of the configuration, when it was read */

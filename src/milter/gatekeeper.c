@@ -7,6 +7,8 @@
  */
 #include "milter/gatekeeper.h"
 
+#include "base/log.h"
+
 /* `why`: NULL, or what is wrong. */
 static void note(struct gatekeeper *g, const char *lead, const char *name,
 		 const char *result, const char *why)
@@ -42,23 +44,52 @@ static void fault(struct gatekeeper *g, enum tally_gate what,
 	gatekeeper_log_refusal(&g->log, &f->reply);
 }
 
+/* By hand: with an entry or without.  False: that, or it cannot be told. */
+static bool check_revoked(struct gatekeeper *g, struct gate_fault *ret,
+			  const char **result)
+{
+	const char *why = NULL;
+
+	if (g->app->revocations == NULL || g->facts.login.n == 0)
+		return true;
+	switch (revocations_ask(g->app->revocations, g->arena, g->facts.login,
+				&why)) {
+	case REVOKED_NO:
+		return true;
+	case REVOKED_YES:
+		revoked_refuse(g->arena, &g->facts,
+			       g->app->config->coaching.credential, ret);
+		*result = "refused";
+		return false;
+	case REVOKED_UNKNOWN:
+		break;
+	}
+	log_warn("it cannot be told which logins are revoked: %s", why);
+	revoked_unknown(g->arena, &g->facts, ret);
+	*result = "unknown";
+	return false;
+}
+
 static void check_credential(struct gatekeeper *g, int64_t now)
 {
 	const struct config *c = g->app->config;
+	const char *result = "refused";
 	struct gate_fault f;
+	bool ok;
 
-	if (g->app->tables->credentials == NULL)
+	if (g->app->tables->credentials != NULL)
+		g->credential = credential_find(g->app->tables->credentials,
+						g->facts.login);
+	ok = check_revoked(g, &f, &result);
+	if (ok && g->credential == NULL)
 		return;
-	g->credential = credential_find(g->app->tables->credentials, g->facts.login);
-	if (g->credential == NULL)
-		return;
-	if (credential_check(g->arena, g->credential, &g->facts, now,
-			     c->coaching.credential, &f)) {
+	if (ok && credential_check(g->arena, g->credential, &g->facts, now,
+				   c->coaching.credential, &f)) {
 		tally_count_gate(g->app->tally, TALLY_GATE_CREDENTIAL, false);
 		note(g, " credential=", "credential", "ok", NULL);
 		return;
 	}
-	note(g, " credential=", "credential", "refused", f.log);
+	note(g, " credential=", "credential", result, f.log);
 	fault(g, TALLY_GATE_CREDENTIAL,
 	      (enum gate_mode)c->submission.credential_check, &f,
 	      "credential is refused");

@@ -206,6 +206,38 @@ static struct service *start_journal(const struct config *c,
 	return service_new(j, free_journal, strbuf_cstr(&b));
 }
 
+static void free_revocations(void *revocations)
+{
+	revocations_free(revocations);
+}
+
+static struct service *start_revocations(const struct config *c,
+					 const struct app *before,
+					 struct strbuf *warnings)
+{
+	bool strip = c->submission.login_realm == LOGIN_REALM_STRIP;
+	struct revocations *r;
+	const char *why;
+	struct service *s;
+	struct strbuf b;
+
+	if (c->state_directory[0] == '\0')
+		return NULL;
+	strbuf_init(&b, c->arena, OPTIONS_MAX);
+	strbuf_printf(&b, "%d %s", strip, c->state_directory);
+	s = inherit(before, APP_REVOCATIONS, &b);
+	if (s == NULL) {
+		r = revocations_new(c->state_directory, strip);
+		s = service_new(r, free_revocations, strbuf_cstr(&b));
+	}
+	if (!revocations_check(service_get(s), c->arena, &why))
+		strbuf_printf(warnings,
+			      "it cannot be told which logins are revoked: "
+			      "%s\n",
+			      why);
+	return s;
+}
+
 bool app_start(struct app *app, const struct app *before, struct strbuf *errors,
 	       struct strbuf *warnings)
 {
@@ -223,8 +255,10 @@ bool app_start(struct app *app, const struct app *before, struct strbuf *errors,
 	check_readable(c, warnings);
 	s[APP_METER] = start_meter(c, before, warnings);
 	s[APP_JOURNAL] = start_journal(c, before, warnings);
+	s[APP_REVOCATIONS] = start_revocations(c, before, warnings);
 	app->env.dns = service_get(s[APP_DNS]);
 	app->meter = service_get(s[APP_METER]);
 	app->journal = service_get(s[APP_JOURNAL]);
+	app->revocations = service_get(s[APP_REVOCATIONS]);
 	return true;
 }

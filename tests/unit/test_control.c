@@ -130,12 +130,12 @@ static void tick(void *arg)
 }
 
 static const struct control_command commands[] = {
-	{"echo", CONTROL_READ, run_echo},
-	{"large", CONTROL_READ, run_large},
-	{"larger", CONTROL_READ, run_larger},
-	{"wait", CONTROL_ADMIN, run_wait},
-	{"progress", CONTROL_ADMIN, run_progress},
-	{"pass", CONTROL_ADMIN, run_pass},
+	{"echo", CONTROL_READ, run_echo, NULL},
+	{"large", CONTROL_READ, run_large, NULL},
+	{"larger", CONTROL_READ, run_larger, NULL},
+	{"wait", CONTROL_ADMIN, run_wait, NULL},
+	{"progress", CONTROL_ADMIN, run_progress, NULL},
+	{"pass", CONTROL_ADMIN, run_pass, NULL},
 };
 
 static struct control *server(struct world *w, const char **err)
