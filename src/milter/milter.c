@@ -50,6 +50,8 @@ unsigned milter_sessions(void)
 	return atomic_load(&sessions);
 }
 
+/* NULL: libmilter lets a peer that has not negotiated begin with any command,
+ * and it may be anybody who reaches the socket. */
 static struct connection *connection_of(SMFICTX *ctx)
 {
 	return smfi_getpriv(ctx);
@@ -185,6 +187,8 @@ static sfsistat on_connect(SMFICTX *ctx, char *name, _SOCK_ADDR *sa)
 	bool port0;
 	struct ip ip = address_of(sa, &port0);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_connect(c->session, ip, port0, slice_of(name),
 			macro(ctx, "{daemon_name}"));
 	session_resolved(c->session, macro(ctx, "{client_resolve}"),
@@ -196,6 +200,8 @@ static sfsistat on_helo(SMFICTX *ctx, char *helo)
 {
 	struct connection *c = connection_of(ctx);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_helo(c->session, slice_of(helo));
 	return answer(c, SMFIP_NR_HELO);
 }
@@ -232,6 +238,8 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 	struct connection *c = connection_of(ctx);
 	struct session_login login = login_of(ctx);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	login.smtputf8 = has_parameter(argv, "SMTPUTF8");
 	message_begins(c);
 	session_mail(c->session, slice_of(argv[0]), &login, macro(ctx, "i"));
@@ -242,6 +250,8 @@ static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
 	struct connection *c = connection_of(ctx);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_rcpt(c->session, slice_of(argv[0]));
 	return answer(c, SMFIP_NR_RCPT);
 }
@@ -251,6 +261,8 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 	struct connection *c = connection_of(ctx);
 	struct slice v = slice_of(value);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	if (c->leading_space) {
 		session_header(c->session, slice_of(name), v);
 	} else {
@@ -267,6 +279,8 @@ static sfsistat on_end_of_header(SMFICTX *ctx)
 {
 	struct connection *c = connection_of(ctx);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_end_of_header(c->session);
 	return answer(c, SMFIP_NR_EOH);
 }
@@ -275,6 +289,8 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *bytes, size_t n)
 {
 	struct connection *c = connection_of(ctx);
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_body(c->session, (struct slice){(const char *)bytes, n});
 	return answer(c, SMFIP_NR_BODY);
 }
@@ -353,6 +369,8 @@ static sfsistat on_end_of_message(SMFICTX *ctx)
 	struct session_outcome o;
 	sfsistat ret;
 
+	if (c == NULL)
+		return SMFIS_TEMPFAIL;
 	session_end_of_message(c->session, macro(ctx, "i"), clock_unix(), &o);
 	ret = act(ctx, &o);
 	if (o.log != NULL)

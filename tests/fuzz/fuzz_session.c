@@ -5,119 +5,14 @@
  * few lines; from there on it is all ours (milter/session.h): direction, gate,
  * verification or signing, rules, seals, edits and log.
  *
- * Most features are on; DNS is a zone, time stands still.
+ * Time stands still.
  */
-#include "fuzz.h"
+#include "fuzz_app.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "crypto/crypto.h"
 #include "milter/session.h"
 
 #define PACKETS_MAX 2000
 #define NOW	    INT64_C(1795500000)
-
-static const char zone[] =
-	"example.org TXT \"v=spf1 ip4:192.0.2.10 include:inc.test -all\"\n"
-	"inc.test TXT \"v=spf1 a:slow.test -all\"\n"
-	"slow.test A !TIMEOUT\n"
-	"_dmarc.example.org TXT \"v=DMARC1; p=reject; sp=quarantine\"\n"
-	"_dmarc.example.com TXT \"v=DMARC1; p=reject\"\n"
-	"r._domainkey.example.org TXT \"v=DKIM1; p="
-	"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDIKi6B57mPCrTkmw+EJzbTRVbV"
-	"iVl74gKDkKvmvM0JOhGK0f+cchagc1FNkwM5SA6XGx9xCGCt0V+WNdxa9K4wJmxu"
-	"eO61Uhe8yDQrGvJWzP2l5Q/fdn85yTLJVAaPqCfvcyO041JIpIG8j6blbI+nhPpj"
-	"tO+tYpA3+HratOBJLQIDAQAB\"\n"
-	"e._domainkey.example.org TXT \"v=DKIM1; k=ed25519; p="
-	"oZ0VWcb8Xji3K+5FA1dYAzMqJE5SCNWPRdjXvGFjJTU=\"\n";
-
-/* Of a folder. */
-static const char config[] =
-	"authserv_id = \"mx.test\"; user = \"\"; state_directory = \"\";\n"
-	"secret = \"of the fuzzer, and long enough for it\";\n"
-	"resolver = { zone_file = \"%1$s/zone\"; };\n"
-	"networks = { sign = [ \"198.51.100.0/24\" ]; };\n"
-	"listeners = ( { name = \"submission\"; direction = \"outbound\"; },\n"
-	"              { name = \"none\"; direction = \"none\"; } );\n"
-	"dmarc = { disposition = \"honor\"; quarantine = \"both\"; };\n"
-	"inbound = { iprev = true; received_spf = true; };\n"
-	"arc = { seal = ( { domain = \"example.com\";\n"
-	"                   recipient = [ \"@list.test\" ]; } ); };\n"
-	"rules = ( { name = \"tag\"; helo = [ \"tag.test\" ]; action = \"tag\"; },\n"
-	"          { name = \"spf\"; spf = [ \"fail\" ]; mode = \"monitor\";\n"
-	"            action = \"reject\"; } );\n"
-	"submission = { sender_table = \"%1$s/senders\"; sender_check = \"sign\"; };\n"
-	"tls = { mode = \"reject\"; login_version = \"TLSv1.2\"; };\n"
-	"preflight = { dkim = \"log\"; spf = \"header\"; dmarc = \"log\";\n"
-	"              format = \"reject\"; unsubscribe = \"log\";\n"
-	"              egress = [ \"192.0.2.25\" ]; };\n"
-	"awareness = { subject_tag = \"[EXT]\"; external_header = true;\n"
-	"              lookalikes = true; domains = [ \"example.com\" ];\n"
-	"              names = [ \"Alice Example\" ]; };\n"
-	"outbound = { domains = ( { domain = \"example.com\";\n"
-	"    keys = ( { selector = \"s\"; file = \"%1$s/key\"; } ); } ); };\n";
-
-static char folder[] = "/tmp/mailseal-fuzz-XXXXXX";
-
-static void put(const char *name, const char *text)
-{
-	char path[sizeof(folder) + 16];
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "w");
-	FUZZ_CHECK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
-	FUZZ_CHECK(chmod(path, 0600) == 0);
-}
-
-static void clean(void)
-{
-	static const char *const names[] = {"zone", "senders", "key", "conf"};
-	char path[sizeof(folder) + 16];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	rmdir(folder);
-}
-
-static void put_key(struct arena *a)
-{
-	struct crypto_privkey *k = crypto_privkey_generate(CRYPTO_ED25519, 0);
-
-	put("key", slice_cstr(a, crypto_privkey_pem(a, k)));
-	crypto_privkey_free(k);
-}
-
-static struct app_place *start(void)
-{
-	static struct app_process process;
-	struct arena *a = arena_new();
-	struct strbuf errors;
-	struct config *c;
-	struct app *app;
-
-	FUZZ_CHECK(mkdtemp(folder) != NULL);
-	put("zone", zone);
-	put("senders", "alice@example.com alice\nbob@example.com bob\n");
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	put("conf", arena_printf(a, config, folder));
-#pragma GCC diagnostic pop
-	put_key(a);
-	strbuf_init(&errors, a, 65536);
-	c = config_load(arena_printf(a, "%s/conf", folder), &errors);
-	process.tally = tally_new();
-	app = c != NULL ? app_new(c, &process, &errors, &errors) : NULL;
-	if (app == NULL || !app_start(app, NULL, &errors, &errors))
-		fputs(strbuf_cstr(&errors), stderr);
-	FUZZ_CHECK(app != NULL && app->env.dns != NULL);
-	clean();
-	arena_free(a);
-	return app_place_new(app);
-}
 
 /* ---- what libmilter does ------------------------------------------------- */
 
@@ -328,6 +223,7 @@ static bool cut_packet(struct slice *rest, char *command, struct slice *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct app_process process;
 	static struct app_place *place;
 	struct slice rest = fuzz_input(data, size), packet;
 	struct macros m = {0};
@@ -335,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char command;
 
 	if (place == NULL)
-		place = start();
+		place = fuzz_app_start(&process);
 	s = session_new(place);
 	for (int i = 0; i < PACKETS_MAX && cut_packet(&rest, &command, &packet);
 	     i++)
