@@ -47,6 +47,16 @@ static bool is_local(char c)
 	return (unsigned char)c > ' ' && strchr("<>()[]:;,\"", c) == NULL;
 }
 
+/* Where the quoted string begins that `end` ends; a quote after a backslash is
+ * part of it. */
+static size_t quoted_start(struct slice s, size_t end)
+{
+	for (size_t i = end; i-- > 0;)
+		if (s.p[i] == '"' && (i == 0 || s.p[i - 1] != '\\'))
+			return i;
+	return 0;
+}
+
 /* Where the local-part begins that ends before `at`: a quoted string or what
  * has no separator (RFC 5322 3.4.1).  A value of a property may stand before
  * it, as in "header.i=user". */
@@ -54,11 +64,8 @@ static size_t local_start(struct slice s, size_t at)
 {
 	size_t i = at;
 
-	if (i > 0 && s.p[i - 1] == '"') {
-		for (i--; i > 0 && s.p[i - 1] != '"'; i--)
-			;
-		return i > 0 ? i - 1 : 0;
-	}
+	if (i > 0 && s.p[i - 1] == '"')
+		return quoted_start(s, i - 1);
 	while (i > 0 && is_local(s.p[i - 1]) && s.p[i - 1] != '@')
 		i--;
 	if (i > 0 && s.p[i - 1] == '<')
@@ -79,7 +86,9 @@ const char *personal_text(struct arena *a, const struct personal *p,
 	for (size_t i = 0; i < s.n; i++) {
 		size_t from = s.p[i] == '@' ? local_start(s, i) : i;
 
-		if (from < done || from == i)
+		if (from < done) /* "a@b"@c: the part after a was left */
+			from = done;
+		if (from == i)
 			continue;
 		strbuf_add(&b, slice_first(slice_from(s, done), from - done));
 		strbuf_adds(&b, personal_word(a, p,
