@@ -20,6 +20,7 @@ int cmd_status(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_revoke(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 

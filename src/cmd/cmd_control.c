@@ -1,6 +1,6 @@
 /*
- * mailseal status, metrics and reload: what mailseald answers on its control
- * socket, and its status as ours.
+ * mailseal status, metrics, reload and keys: what mailseald answers on its
+ * control socket, and its status as ours.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -53,4 +53,43 @@ int cmd_metrics(int argc, char **argv)
 int cmd_reload(int argc, char **argv)
 {
 	return ask_plainly("reload", argc, argv, CONTROL_CALL_LONG);
+}
+
+static int ask_keys(const struct control_target *t, bool json,
+		    const char *domain)
+{
+	struct arena *a;
+	int status;
+
+	if (domain == NULL)
+		domain = "";
+	else if (!control_is_word(domain))
+		return cmd_usage("keys", "that is no domain");
+	a = arena_new();
+	status = control_call("keys", t,
+			      arena_printf(a, "keys%s%s%s",
+					   json ? " --json" : "",
+					   domain[0] != '\0' ? " " : "", domain),
+			      CONTROL_CALL_LONG);
+	arena_free(a);
+	return status;
+}
+
+int cmd_keys(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"json", no_argument, NULL, 'j'}, CONTROL_LONG_OPTIONS, {0}};
+	struct control_target t = {0};
+	bool json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		if (c == 'j')
+			json = true;
+		else if (!control_target_take(&t, c, optarg))
+			return cmd_usage("keys", "bad option");
+	}
+	if (argc - optind > 1)
+		return cmd_usage("keys", "one domain, or none");
+	return ask_keys(&t, json, argv[optind]);
 }

@@ -41,20 +41,11 @@ static int explain(const struct request *q, const struct journal_place *place)
 	return status;
 }
 
-static bool is_word(const char *id)
-{
-	const char *p = id;
-
-	while ((unsigned char)*p > ' ' && *p != 0x7f)
-		p++;
-	return p > id && *p == '\0';
-}
-
 static int ask(const struct request *q, const char *socket)
 {
 	const struct control_target t = {.socket = socket};
 
-	if (!is_word(q->id))
+	if (!control_is_word(q->id))
 		return cmd_refuse("explain", "mailseald can be asked for an id "
 					     "without spaces alone");
 	return control_call("explain", &t,

@@ -13,16 +13,6 @@ struct request {
 	const char *login; /* NULL with `list` */
 };
 
-/* The socket takes words; what is wrong with one, mailseald says. */
-static bool is_word(const char *s)
-{
-	const char *p = s;
-
-	while ((unsigned char)*p > ' ' && *p != 0x7f)
-		p++;
-	return p > s && *p == '\0';
-}
-
 static int ask(const struct request *q)
 {
 	struct arena *a;
@@ -31,7 +21,7 @@ static int ask(const struct request *q)
 	if (q->list)
 		return control_call("revoke", &q->target, "revoke list",
 				    CONTROL_CALL_LONG);
-	if (!is_word(q->login))
+	if (!control_is_word(q->login))
 		return cmd_refuse(
 			"revoke",
 			"a login that is empty, or has spaces or control "

@@ -22,6 +22,15 @@ bool control_target_take(struct control_target *t, int c, const char *arg)
 	return true;
 }
 
+bool control_is_word(const char *s)
+{
+	const char *p = s;
+
+	while ((unsigned char)*p > ' ' && *p != 0x7f)
+		p++;
+	return p > s && *p == '\0';
+}
+
 /* In `a`; NULL and a message. */
 static const char *socket_of(struct arena *a, const char *command,
 			     const char *file)

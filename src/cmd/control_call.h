@@ -25,6 +25,9 @@ enum control_patience {
 	CONTROL_CALL_LONG,  /* it may take minutes */
 };
 
+/* Can it be a word of a request: is it not empty, without spaces and control
+ * characters?  Else what is asked would be another thing. */
+bool control_is_word(const char *s);
 /* Takes -c and --socket; false for another. */
 bool control_target_take(struct control_target *t, int c, const char *arg);
 /* Asks, shows progress on stderr, and prints the answer: on stdout when all is

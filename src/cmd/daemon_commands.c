@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "cmd/control_groups.h"
 #include "cmd/daemon_explain.h"
+#include "cmd/daemon_keys.h"
 #include "cmd/daemon_metrics.h"
 #include "cmd/daemon_revoke.h"
 #include "control/control.h"
@@ -95,6 +96,22 @@ static int run_explain(void *arg, const struct control_request *q,
 	}
 	return daemon_explain(d->hooks.place, q->words[q->n - 1], json,
 			      &r->text);
+}
+
+static int run_keys(void *arg, const struct control_request *q,
+		    struct control_reply *r)
+{
+	struct daemon_commands *d = arg;
+	bool json = q->n > 1 && strcmp(q->words[1], "--json") == 0;
+	size_t given = json ? 2 : 1;
+
+	if (q->n > given + 1) {
+		strbuf_adds(&r->text, "usage: keys [--json] [DOMAIN]\n");
+		return EX_USAGE;
+	}
+	return daemon_keys(d->hooks.place,
+			   q->n > given ? q->words[given] : NULL, json,
+			   &r->text);
 }
 
 /* What a new configuration changes for us. */
@@ -217,6 +234,7 @@ static const struct control_command commands[] = {
 	{"explain", CONTROL_READ, run_explain, NULL},
 	{"reload", CONTROL_ADMIN, run_reload, NULL},
 	{"revoke", CONTROL_ADMIN, run_revoke, show_revoke},
+	{"keys", CONTROL_ADMIN, run_keys, NULL},
 	{"takeover", CONTROL_ADMIN, run_takeover, NULL},
 	{"yield", CONTROL_ADMIN, run_yield, NULL},
 };

@@ -43,6 +43,7 @@ static const struct {
 	{"reload", cmd_reload, "[-c F | --socket PATH]"},
 	{"revoke", cmd_revoke,
 	 "LOGIN [--undo] | --list [-c F | --socket PATH]"},
+	{"keys", cmd_keys, "[DOMAIN] [--json] [-c F | --socket PATH]"},
 	{"check-config", cmd_check_config,
 	 "FILE [--mta postfix|sendmail|none] [--config-dir DIR] "
 	 "[--socket S] | --defaults | --table"},

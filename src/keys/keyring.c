@@ -9,9 +9,8 @@
  * immutable after keyring_ready().  Files are read without the lock: two
  * threads may load the same key, and the second is dropped.
  */
-#include "keys/keyring.h"
+#include "keys/keyring_rows.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,39 +19,6 @@
 #include "mail/domain.h"
 
 #define RETRY_MS (60 * INT64_C(1000)) /* after a failed load */
-
-/* A key that was loaded, or that could not be. */
-struct loaded {
-	struct loaded *newer, *older;
-	struct row *row;
-	struct crypto_privkey *key; /* NULL: failed */
-	enum key_state state;
-	int64_t since;
-	char *error; /* why there is no key, or NULL */
-	int64_t retry_ms;
-	bool pinned;
-};
-
-struct row {
-	struct key_entry entry;
-	size_t order; /* as added: the first key's signature is topmost */
-	struct loaded *loaded;
-};
-
-struct keyring {
-	size_t n, cap;
-	struct row *rows;
-	size_t ndomains;
-	struct arena *arena; /* texts of key tables */
-	struct keyd *source; /* NULL: we open the files */
-	uint32_t generation; /* of the source; 0: none yet */
-
-	pthread_mutex_t lock;
-	size_t max_loaded;
-	size_t nlisted; /* in the list: not pinned */
-	struct loaded *newest, *oldest;
-	struct keyring_counters counters;
-};
 
 struct keyring *keyring_new(size_t max_loaded)
 {
@@ -426,8 +392,10 @@ static struct crypto_privkey *row_key(struct keyring *k, struct arena *a,
 		list_push(k, l);
 	}
 	*state = l->state;
-	if (l->key != NULL)
+	if (l->key != NULL) {
 		key = crypto_privkey_ref(l->key);
+		row->used_ms = now_ms;
+	}
 	pthread_mutex_unlock(&k->lock);
 	return key;
 }
@@ -476,29 +444,4 @@ void keyring_release(struct key_choice *c)
 	for (size_t i = 0; i < c->n; i++)
 		crypto_privkey_free(unconst(c->v[i].key));
 	c->n = 0;
-}
-
-void keyring_counters_get(struct keyring *k, struct keyring_counters *ret)
-{
-	pthread_mutex_lock(&k->lock);
-	*ret = k->counters;
-	pthread_mutex_unlock(&k->lock);
-}
-
-void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
-			  struct keyring_standing *ret)
-{
-	const struct loaded *l;
-
-	pthread_mutex_lock(&k->lock);
-	l = k->rows[i].loaded;
-	*ret = (struct keyring_standing){.known = l != NULL};
-	if (l != NULL) {
-		ret->usable = l->key != NULL || l->error == NULL;
-		ret->state = l->state;
-		ret->since = l->since;
-		if (l->error != NULL && a != NULL)
-			ret->error = arena_strdup(a, l->error);
-	}
-	pthread_mutex_unlock(&k->lock);
 }

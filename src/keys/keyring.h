@@ -101,7 +101,7 @@ struct key_choice {
  * Exact domain first, else the nearest "*.domain" above.  Only active keys
  * (state.c) are chosen.  A failed load is tried again after a minute; `error`
  * is set once per failure.  Owned by the caller: keyring_release().
- * `now_ms`: clock_mono_ms().
+ * `now_ms`: clock_mono_ms(); 0: it is only to see whether there are some.
  */
 void keyring_choose(struct keyring *k, struct arena *a, const char *domain,
 		    int64_t now_ms, struct key_choice *ret);
@@ -121,6 +121,10 @@ struct keyring_standing {
 	enum key_state state;
 	int64_t since; /* as in struct key_text */
 	const char *error; /* in `a`, unless that is NULL; why not usable */
+	bool loaded;
+	enum crypto_type type; /* then */
+	unsigned bits;
+	int64_t used_ms; /* when it was last chosen; 0: not yet */
 };
 void keyring_standing_get(struct keyring *k, size_t i, struct arena *a,
 			  struct keyring_standing *ret);

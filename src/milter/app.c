@@ -4,8 +4,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
-
 #define KEYCACHE_KEYS 10000
 
 static uint32_t lifetime_of(const struct config *c, const struct config_key *k)
@@ -84,8 +82,7 @@ static void check_seals(const struct app *app, struct strbuf *warnings)
 		const struct rule *r = &app->seals.v[i];
 		struct key_choice keys;
 
-		keyring_choose(app->keyring, a, r->name, clock_mono_ms(),
-			       &keys);
+		keyring_choose(app->keyring, a, r->name, 0, &keys);
 		if (keys.n == 0)
 			strbuf_printf(warnings,
 				      "%s: arc.seal: mail is not sealed by %s: "

@@ -253,6 +253,126 @@ def test_reload(t):
         t.has(log, f"status 78 for uid={os.geteuid()}", "log: the outcome")
 
 
+KEYS = "domain signing_domain selector algorithm state since used usable " \
+       "error file source"
+
+
+def keys(d, *args):
+    code, out, err = mailseal("keys", "-c", d.config, *args)
+    if code != 0:
+        raise RuntimeError(f"{code} {err}")
+    return out.decode()
+
+
+def key_site(d):
+    files = {name: Key(d.dir, name, kind).path for name, kind in (
+        ("good", "ed25519"), ("rsa", "rsa"), ("old", "ed25519"),
+        ("table", "ed25519"))}
+    files["bad"] = d.write("bad.pem", "not a key\n")
+    os.chmod(files["bad"], 0o600)
+    d.write("good.pem.state", "active since 2026-11-01T00:00:00Z\n")
+    d.write("old.pem.state", "retiring since 2026-11-02T00:00:00Z\n")
+    d.write("table", f"other.example s9 {files['table']}\n")
+    rows = ", ".join(f'{{ selector = "{s}"; file = "{files[n]}"; }}'
+                     for s, n in (("s1", "good"), ("s2", "bad"),
+                                  ("s3", "rsa"), ("s4", "old")))
+    with open(d.config, "a", encoding="utf-8") as f:
+        f.write(f'''outbound = {{ key_table = "{d.dir}/table"; domains = (
+            {{ domain = "example.org"; keys = ( {rows} ); }} ); }};\n''')
+    return files
+
+
+def test_keys(t):
+    with Daemon(zone=ZONE, sign=("192.0.2.0/24",), start=False) as d:
+        files = key_site(d)
+        d.start()
+        rsa = time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                            time.gmtime(os.stat(files["rsa"]).st_mtime))
+        want = [f"example.org s1: ed25519 active since 2026-11-01T00:00:00Z, "
+                f"{files['good']}\n",
+                f"example.org s2: UNUSABLE: {files['bad']}: no PEM private "
+                "key",
+                f"example.org s3: rsa-2048 active since {rsa}, "
+                f"{files['rsa']}\n",
+                "example.org s4: retiring since 2026-11-02T00:00:00Z, "
+                f"{files['old']}\n",
+                f"other.example s9: not in memory, {files['table']}\n"]
+        lines = keys(d).splitlines(keepends=True)
+        t.is_(len(lines), len(want), "keys: all of them", lines)
+        for line, part in zip(lines, want):
+            t.ok(line.startswith(part), "keys: " + part[:14], line, part)
+        t.is_(keys(d, "Other.Example").splitlines(keepends=True), lines[4:],
+              "keys: of one domain")
+        t.is_(keys(d, "nobody.example"), "no key\n", "keys: of no domain")
+        for author in ("a@example.org", "a@other.example"):
+            began = int(time.time())
+            o = d.send(MAIL.replace(b"a@example.org", author.encode()),
+                       f"<{author}>")
+            t.ok(o.fields("DKIM-Signature"), "keys: it is signed", d.log())
+            got = json.loads(keys(d, "--json", author[2:]))
+            t.is_(sorted(got), ["entries", "keys", "left_out"], "JSON: all")
+            used = {k["selector"]: k["used"] for k in got["keys"]}
+            for s in ("s1", "s3") if author == "a@example.org" else ("s9",):
+                t.ok(began - 1 <= used[s] <= time.time() + 1,
+                     f"keys: {s} was used", used, began)
+        got = json.loads(keys(d, "--json"))
+        t.is_((got["entries"], got["left_out"]), (5, 0), "JSON: how many")
+        k = {k["selector"]: k for k in got["keys"]}
+        with open(os.path.join(SRC, "doc", "mailseal.1"),
+                  encoding="utf-8") as f:
+            man = f.read().split(".Ss Keys as JSON")[1].split(".Sh ")[0]
+        words = set(man.replace(",", " ").split())
+        for s in k:
+            t.is_(sorted(k[s]), sorted(KEYS.split()), f"JSON: {s}: names")
+        t.is_([w for w in [*KEYS.split(), *got] if w not in words], [],
+              "JSON: documented")
+        t.is_([k[s]["algorithm"] for s in sorted(k)],
+              ["ed25519", None, "rsa-2048", None, "ed25519"],
+              "JSON: algorithms")
+        t.is_([k[s]["state"] for s in sorted(k)],
+              ["active", "active", "active", "retiring", "active"],
+              "JSON: states")
+        t.is_([k[s]["usable"] for s in sorted(k)],
+              [True, False, True, True, True], "JSON: usable ones")
+        t.is_((k["s2"]["used"], k["s4"]["used"]), (None, None),
+              "JSON: those that did not sign")
+        t.has(k["s2"]["error"], "no PEM private key", "JSON: why")
+        t.has(k["s9"]["source"], d.dir + "/table:1", "JSON: from where")
+        for name, path in files.items():
+            with open(path, encoding="ascii") as f:
+                body = f.read().splitlines()[-2:][0]
+            t.hasnt(keys(d) + keys(d, "--json"), body,
+                    f"keys: nothing of {name}")
+        d.write("old.pem.state", "active since 2026-11-03T00:00:00Z\n")
+        t.has(keys(d, "example.org"), "s4: retiring",
+              "keys: as they were read")
+        t.is_(mailseal("reload", "-c", d.config)[0], 0, "keys: reload")
+        t.has(keys(d, "example.org"), "s4: ed25519 active since 2026-11-03",
+              "keys: read again")
+        t.hasnt(keys(d), "used", "keys: with a reload it begins anew")
+        for args in (("a", "b"), ("",), ("a b",), ("--nonsense",)):
+            t.is_(mailseal("keys", "-c", d.config, *args)[0], USAGE,
+                  f"keys: usage: {args}")
+        t.is_(mailseal("keys", "-c", d.config, "a..b")[0], USAGE,
+              "keys: no domain")
+        d.write("table", "".join(f"d{i}.example s {files['table']}\n"
+                                 for i in range(20000)))
+        t.is_(mailseal("reload", "-c", d.config)[0], 0, "keys: many")
+        text = keys(d)
+        t.ok(10 ** 6 < len(text) < 1 << 20 and text.splitlines()[-1].endswith(
+            f"{20004 - text.count(chr(10)) + 1} more, for which an answer "
+            "has no room; ask for one domain)"), "keys: too many for a text",
+            text[-200:])
+        got = json.loads(keys(d, "--json"))
+        t.is_((got["entries"], got["left_out"] + len(got["keys"])),
+              (20004, 20004), "JSON: too many")
+        t.ok(got["left_out"] > 0, "JSON: some are left out")
+        t.is_(keys(d, "d19999.example"),
+              f"d19999.example s: not in memory, {files['table']}\n",
+              "keys: one of many")
+        check_end(t, d)
+
+
 def test_usage(t):
     for args in (("status", "x"), ("reload", "x"), ("metrics", "x"),
                  ("status", "--nonsense")):
@@ -340,12 +460,12 @@ def test_roles(t):
         os.chmod(as_user.program, 0o755)
         sock = ("--socket", control_path(d.socket_path))
         for name, groups, want in (
-                ("nobody", [], (NOPERM, NOPERM, NOPERM)),
-                ("read", [readers], (0, 0, NOPERM)),
-                ("admin", [admins], (0, 0, 0)),
-                ("both", [readers, admins], (0, 0, 0))):
+                ("nobody", [], (NOPERM,) * 4),
+                ("read", [readers], (0, 0, NOPERM, NOPERM)),
+                ("admin", [admins], (0,) * 4),
+                ("both", [readers, admins], (0,) * 4)):
             got = [as_user(nobody, nobody, groups, c, *sock)
-                   for c in ("status", "metrics", "reload")]
+                   for c in ("status", "metrics", "reload", "keys")]
             t.is_(tuple(g[0] for g in got), want, f"role: {name}", got)
             time.sleep(1.1)  # a refusal is logged once in a second
         roles_explain(t, d, nobody, readers)
@@ -494,8 +614,8 @@ def test_stuck(t):
 def main():
     t = Tap(240)
     for test in (test_status, test_metrics, test_explain, test_reload,
-                 test_usage, test_second, test_no_socket, test_roles, test_notify,
-                 test_stuck):
+                 test_keys, test_usage, test_second, test_no_socket,
+                 test_roles, test_notify, test_stuck):
         with t.group(test.__name__):
             test(t)
     t.done()
