@@ -6,6 +6,18 @@ static bool is_plain(char c)
 	return c >= ' ' && c <= '~' && c != '"' && c != '\\';
 }
 
+static void add_escaped(struct strbuf *b, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	const char pair[] = {'\\', (char)c};
+	const char code[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+	if (c == '"' || c == '\\')
+		strbuf_add(b, (struct slice){pair, sizeof(pair)});
+	else
+		strbuf_add(b, (struct slice){code, sizeof(code)});
+}
+
 void json_wire(struct strbuf *b, struct slice s)
 {
 	strbuf_addc(b, '"');
@@ -18,10 +30,7 @@ void json_wire(struct strbuf *b, struct slice s)
 		s = slice_from(s, n);
 		if (s.n == 0)
 			break;
-		if (s.p[0] == '"' || s.p[0] == '\\')
-			strbuf_printf(b, "\\%c", s.p[0]);
-		else
-			strbuf_printf(b, "\\u%04x", (unsigned char)s.p[0]);
+		add_escaped(b, (unsigned char)s.p[0]);
 		s = slice_from(s, 1);
 	}
 	strbuf_addc(b, '"');
@@ -59,7 +68,7 @@ void json_text(struct strbuf *b, const char *name, const char *value)
 void json_number(struct strbuf *b, const char *name, int64_t value)
 {
 	json_name(b, name);
-	strbuf_printf(b, "%lld", (long long)value);
+	strbuf_number(b, value);
 }
 
 void json_bool(struct strbuf *b, const char *name, bool value)

@@ -5,34 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-struct slice slice_of(const char *s)
+bool slice_same_ci(const char *a, const char *b, size_t n)
 {
-	return s != NULL ? (struct slice){s, strlen(s)} : (struct slice){"", 0};
-}
-
-bool slice_eq(struct slice a, struct slice b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool slice_eq_ci(struct slice a, struct slice b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+	for (size_t i = 0; i < n; i++)
+		if (ascii_lower(a[i]) != ascii_lower(b[i]))
 			return false;
 	return true;
-}
-
-bool slice_is(struct slice a, const char *s)
-{
-	return slice_eq(a, slice_of(s));
-}
-
-bool slice_is_ci(struct slice a, const char *s)
-{
-	return slice_eq_ci(a, slice_of(s));
 }
 
 bool slice_starts(struct slice a, const char *prefix)
@@ -188,22 +166,47 @@ void strbuf_adds(struct strbuf *b, const char *s)
 
 void strbuf_addc(struct strbuf *b, char c)
 {
-	strbuf_add(b, (struct slice){&c, 1});
+	if (!strbuf_room(b, 1))
+		return;
+	b->p[b->n++] = c;
+	b->p[b->n] = '\0';
 }
 
+void strbuf_number(struct strbuf *b, int64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+
+	do {
+		digits[--at] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest > 0);
+	if (value < 0)
+		digits[--at] = '-';
+	strbuf_add(b, (struct slice){digits + at, sizeof(digits) - at});
+}
+
+/* Mostly the text fits in what is there, and is formatted once. */
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 {
+	size_t have = b->cap - b->n;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(b->p != NULL ? b->p + b->n : NULL, have, fmt, ap);
 	va_end(ap);
-	if (n < 0 || !strbuf_room(b, (size_t)n))
+	if (n < 0 || !strbuf_room(b, (size_t)n)) {
+		if (b->p != NULL)
+			b->p[b->n] = '\0';
 		return;
-	va_start(ap, fmt);
-	vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	}
+	if ((size_t)n >= have) {
+		va_start(ap, fmt);
+		vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->n += (size_t)n;
 }
 

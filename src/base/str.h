@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 
@@ -26,11 +27,33 @@ struct string_list {
 	const char **v;
 };
 
-struct slice slice_of(const char *s); /* NULL gives the empty slice */
-bool slice_eq(struct slice a, struct slice b);
-bool slice_eq_ci(struct slice a, struct slice b);
-bool slice_is(struct slice a, const char *s);	 /* a == s, exactly */
-bool slice_is_ci(struct slice a, const char *s); /* ASCII case folded */
+/* The small ones are inline: their length is known where a literal is given,
+ * and they are what a message costs most of. */
+
+/* NULL gives the empty slice. */
+static inline struct slice slice_of(const char *s)
+{
+	return s != NULL ? (struct slice){s, strlen(s)} : (struct slice){"", 0};
+}
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+/* a == s, exactly */
+static inline bool slice_is(struct slice a, const char *s)
+{
+	return slice_eq(a, slice_of(s));
+}
+bool slice_same_ci(const char *a, const char *b, size_t n);
+static inline bool slice_eq_ci(struct slice a, struct slice b)
+{
+	return a.n == b.n && slice_same_ci(a.p, b.p, a.n);
+}
+/* ASCII case folded */
+static inline bool slice_is_ci(struct slice a, const char *s)
+{
+	return slice_eq_ci(a, slice_of(s));
+}
 bool slice_starts(struct slice a, const char *prefix);
 bool slice_starts_ci(struct slice a, const char *prefix);
 bool slice_ends_ci(struct slice a, const char *suffix);
@@ -99,6 +122,7 @@ void strbuf_init(struct strbuf *b, struct arena *a, size_t max);
 void strbuf_add(struct strbuf *b, struct slice s);
 void strbuf_adds(struct strbuf *b, const char *s);
 void strbuf_addc(struct strbuf *b, char c);
+void strbuf_number(struct strbuf *b, int64_t value); /* decimal */
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 struct slice strbuf_slice(const struct strbuf *b);

@@ -18,14 +18,24 @@
 /* What stands before the value on the first line. */
 #define NAME_COLUMNS (sizeof("Authentication-Results: ") - 1)
 
+static bool can_stand(char c)
+{
+	return c == ' ' || authres_graph(c);
+}
+
 /* The bytes that can be written, at most AUTHRES_MAX_VALUE of them. */
 static struct slice clean(struct arena *a, struct slice s)
 {
 	struct strbuf b;
+	size_t plain = 0;
 
+	while (plain < s.n && can_stand(s.p[plain]))
+		plain++;
+	if (plain == s.n && s.n <= AUTHRES_MAX_VALUE)
+		return s;
 	strbuf_init(&b, a, AUTHRES_MAX_VALUE);
 	for (size_t i = 0; i < s.n && b.n < AUTHRES_MAX_VALUE; i++)
-		if (s.p[i] == ' ' || authres_graph(s.p[i]))
+		if (can_stand(s.p[i]))
 			strbuf_addc(&b, s.p[i]);
 	return strbuf_slice(&b);
 }
@@ -165,7 +175,10 @@ void authres_method(struct authres_writer *w, const char *method,
 	struct strbuf b;
 
 	strbuf_init(&b, a, 4 * AUTHRES_MAX_VALUE);
-	strbuf_printf(&b, ";\n\t%s=%s", method, result);
+	strbuf_adds(&b, ";\n\t");
+	strbuf_adds(&b, method);
+	strbuf_addc(&b, '=');
+	strbuf_adds(&b, result);
 	/* The properties that follow belong to this one. */
 	w->skip = w->methods == AUTHRES_MAX_RESINFO || b.n > room(w) ||
 		  b.overflow;
@@ -195,7 +208,10 @@ void authres_prop(struct authres_writer *w, const char *ptype,
 	if (w->skip || text.n == 0 || misleading(value, text))
 		return;
 	strbuf_init(&b, a, 4 * AUTHRES_MAX_VALUE);
-	strbuf_printf(&b, "%s.%s=", ptype, property);
+	strbuf_adds(&b, ptype);
+	strbuf_addc(&b, '.');
+	strbuf_adds(&b, property);
+	strbuf_addc(&b, '=');
 	add_pvalue(&b, text);
 	if (!b.overflow && b.n + 2 <= room(w))
 		put_word(w, strbuf_slice(&b));

@@ -9,18 +9,16 @@
  */
 #include "mail/base64.h"
 
-static int digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+')
-		return 62;
-	return c == '/' ? 63 : -1;
-}
+/* One more than the value of a digit; 0 is no digit. */
+static const unsigned char digit_values[256] = {
+	['A'] = 1, 2,  3,	   4,	       5,  6,  7,	   8,  9,  10,
+	11,	   12, 13,	   14,	       15, 16, 17,	   18, 19, 20,
+	21,	   22, 23,	   24,	       25, 26, ['a'] = 27, 28, 29, 30,
+	31,	   32, 33,	   34,	       35, 36, 37,	   38, 39, 40,
+	41,	   42, 43,	   44,	       45, 46, 47,	   48, 49, 50,
+	51,	   52, ['0'] = 53, 54,	       55, 56, 57,	   58, 59, 60,
+	61,	   62, ['+'] = 63, ['/'] = 64,
+};
 
 static bool is_fws(char c)
 {
@@ -42,7 +40,7 @@ bool base64_decode(struct arena *a, struct slice s, struct slice *ret)
 			pad++;
 			continue;
 		}
-		d = digit(s.p[i]);
+		d = digit_values[(unsigned char)s.p[i]] - 1;
 		if (d < 0 || pad > 0)
 			return false;
 		bits = bits << 6 | (uint32_t)d;

@@ -234,16 +234,61 @@ static bool is_plain(char c)
 	return c != ' ' && c != '\t' && c != '\r';
 }
 
+/* Sixteen bytes at a time: this is what a large message costs, besides the
+ * hash.  Each lane of a comparison is all ones where it is true. */
+typedef unsigned char lanes __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+static lanes lanes_at(const char *p)
+{
+	lanes ret;
+
+	memcpy(&ret, p, sizeof(ret));
+	return ret;
+}
+
+/* Where not is_plain(). */
+static lanes special(lanes v)
+{
+	return (lanes)((v == ' ') | (v == '\t') | (v == '\r'));
+}
+
+/* How many bytes, in whole blocks, have no place at which plain_run() would
+ * stop: a special byte, unless it is a space or a CRLF before a plain one. */
+static size_t plain_blocks(struct slice s)
+{
+	size_t i = 0;
+
+	while (s.n - i >= sizeof(lanes) + 2) {
+		lanes v = lanes_at(s.p + i);
+		lanes next = lanes_at(s.p + i + 1);
+		lanes after = special(lanes_at(s.p + i + 2));
+		lanes stop =
+			(lanes)(v == '\t') |
+			((lanes)(v == ' ') & special(next)) |
+			((lanes)(v == '\r') & ((lanes)(next != '\n') | after));
+		halves any = (halves)stop;
+
+		if ((any[0] | any[1]) != 0)
+			break;
+		i += sizeof(lanes);
+	}
+	return i;
+}
+
 /* Length of the longest start of `s` that the relaxed algorithm leaves as it
  * is: single spaces and line ends between plain bytes are part of it. */
 static size_t plain_run(struct slice s)
 {
-	size_t i = 0;
+	size_t i;
 
+	if (!is_plain(s.p[0]))
+		return 0;
+	i = plain_blocks(s);
 	for (;;) {
 		while (i < s.n && is_plain(s.p[i]))
 			i++;
-		if (i == 0 || s.n - i < 2)
+		if (s.n - i < 2)
 			return i;
 		if (s.p[i] == ' ' && is_plain(s.p[i + 1]))
 			i += 1;
