@@ -134,6 +134,7 @@ static bool strbuf_room(struct strbuf *b, size_t n)
 
 	if (b->overflow || n > b->max - b->n) {
 		b->overflow = true;
+		b->cap = 0; /* strbuf_add() comes here each time */
 		return false;
 	}
 	if (b->n + n + 1 <= b->cap)
@@ -141,6 +142,8 @@ static bool strbuf_room(struct strbuf *b, size_t n)
 	cap = b->cap > 0 ? b->cap * 2 : 128;
 	if (cap < b->n + n + 1)
 		cap = b->n + n + 1;
+	if (cap > b->max)
+		cap = b->max + 1;
 	p = arena_alloc(b->arena, cap);
 	if (b->n > 0)
 		memcpy(p, b->p, b->n);
@@ -149,26 +152,13 @@ static bool strbuf_room(struct strbuf *b, size_t n)
 	return true;
 }
 
-void strbuf_add(struct strbuf *b, struct slice s)
+void strbuf_add_more(struct strbuf *b, struct slice s)
 {
 	if (!strbuf_room(b, s.n))
 		return;
 	if (s.n > 0)
 		memcpy(b->p + b->n, s.p, s.n);
 	b->n += s.n;
-	b->p[b->n] = '\0';
-}
-
-void strbuf_adds(struct strbuf *b, const char *s)
-{
-	strbuf_add(b, slice_of(s));
-}
-
-void strbuf_addc(struct strbuf *b, char c)
-{
-	if (!strbuf_room(b, 1))
-		return;
-	b->p[b->n++] = c;
 	b->p[b->n] = '\0';
 }
 
@@ -190,7 +180,7 @@ void strbuf_number(struct strbuf *b, int64_t value)
 /* Mostly the text fits in what is there, and is formatted once. */
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 {
-	size_t have = b->cap - b->n;
+	size_t have = b->cap > b->n ? b->cap - b->n : 0;
 	va_list ap;
 	int n;
 

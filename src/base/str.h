@@ -113,15 +113,32 @@ struct strbuf {
 	struct arena *arena;
 	char *p; /* always NUL-terminated once something was added */
 	size_t n;
-	size_t cap;
+	size_t cap; /* of p, at most max + 1; 0 after an overflow */
 	size_t max;
 	bool overflow;
 };
 
 void strbuf_init(struct strbuf *b, struct arena *a, size_t max);
-void strbuf_add(struct strbuf *b, struct slice s);
-void strbuf_adds(struct strbuf *b, const char *s);
-void strbuf_addc(struct strbuf *b, char c);
+void strbuf_add_more(struct strbuf *b, struct slice s);
+static inline void strbuf_add(struct strbuf *b, struct slice s)
+{
+	if (b->n + s.n < b->cap) {
+		if (s.n > 0)
+			memcpy(b->p + b->n, s.p, s.n);
+		b->n += s.n;
+		b->p[b->n] = '\0';
+	} else {
+		strbuf_add_more(b, s);
+	}
+}
+static inline void strbuf_adds(struct strbuf *b, const char *s)
+{
+	strbuf_add(b, slice_of(s));
+}
+static inline void strbuf_addc(struct strbuf *b, char c)
+{
+	strbuf_add(b, (struct slice){&c, 1});
+}
 void strbuf_number(struct strbuf *b, int64_t value); /* decimal */
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
