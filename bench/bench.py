@@ -1,297 +1,180 @@
-"""CPU time per message of mailseald beside opendkim and a filter that does
-nothing, in one run, interleaved.
+"""What a message costs: mailseal beside a filter that does nothing, opendkim,
+opendmarc, pyspf-milter, and the three as a chain, interleaved in one run.
 
-    make bench                      short: 2 KB and 20 KB
-    bench.py --sizes 2k,20k,200k,5m --rounds 5
+    make bench                                  short: 2 KB and 20 KB
+    make bench BENCH_FLAGS=--whole              all sizes, all parts
 
 Every daemon gets the same messages over a unix socket, one message in a
-connection, with warm DNS from a name server of our own on the loopback.  What is compared is CPU time of the daemon (user and
-system, all threads); machines are shared, so trust the ratios.  Each result is
-checked: "matched" counts the messages that got the header that they must.
+connection, with warm DNS from a name server of our own on the loopback.  What
+is compared is CPU time of the daemon (user and system, all threads); machines
+are shared, so trust the ratios.  Each result is checked: "wrong" counts the
+messages that did not get the fields that they must.
 """
 import argparse
-import base64
 import json
 import os
-import random
+import resource
 import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 SRC = os.environ.get("MAILSEAL_SRCDIR",
                      os.path.join(os.path.dirname(__file__), ".."))
-BUILD = os.environ.get("MAILSEAL_BUILDDIR", os.getcwd())
+BUILD = os.environ.setdefault("MAILSEAL_BUILDDIR", os.getcwd())
 sys.path.insert(0, os.path.join(SRC, "tests", "lib"))
-import dkim  # noqa: E402  pylint: disable=wrong-import-position
-from dns_server import Server  # noqa: E402  pylint: disable=C0413
+# pylint: disable=wrong-import-position
+import endure  # noqa: E402
+import latency  # noqa: E402
+import peers  # noqa: E402
+import report  # noqa: E402
+import tcp  # noqa: E402
+from corpus import SIZES, Corpus  # noqa: E402
+from dns_server import Server  # noqa: E402
 
-SIZES = {"2k": 2000, "20k": 20000, "200k": 200000, "5m": 5000000}
-MESSAGES = {"2k": 2000, "20k": 1500, "200k": 400, "5m": 40}
-WORDS = ("mail seal letter stamp envelope courier post parcel route carrier "
-         "delivery signature sender receiver ledger harbour window").split()
-
-
-def body_of(size, rng):
-    lines, n = [], 0
-    while n < size:
-        line = " ".join(rng.choice(WORDS) for _ in range(rng.randint(4, 11)))
-        lines.append(line)
-        n += len(line) + 2
-    return "\n".join(lines) + "\n"
+PARTS = ("matrix", "growth", "open", "latency", "tcp")
+MOST = {"2k": 4000, "20k": 3000, "200k": 800, "5m": 80, "50m": 8}
 
 
-def header_of(domain, number):
-    return (f"Received: from out.{domain} (out.{domain} [192.0.2.10])\n"
-            "\tby mx.receiver.example (Postfix) with ESMTPS id 4XYZ12\n"
-            "\tfor <rcpt@receiver.example>; Tue, 03 Nov 2026 10:00:00 +0000\n"
-            f"From: News <news@{domain}>\n"
-            "To: Someone <rcpt@receiver.example>\n"
-            f"Reply-To: <answers@{domain}>\n"
-            f"Subject: Letter number {number} of this month, with a subject\n"
-            " that is folded\n"
-            "Date: Tue, 03 Nov 2026 10:00:00 +0000\n"
-            f"Message-ID: <{number}.letter@{domain}>\n"
-            "MIME-Version: 1.0\n"
-            "Content-Type: text/plain; charset=utf-8\n"
-            "Content-Transfer-Encoding: 8bit\n"
-            f"List-Unsubscribe: <https://{domain}/u/{number}>\n"
-            "List-Unsubscribe-Post: List-Unsubscribe=One-Click\n"
-            "User-Agent: bench\n\n")
+def options(argv):
+    ap = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
+    ap.add_argument("--whole", action="store_true",
+                    help="every size and part, 300 domains")
+    ap.add_argument("--sizes", help=f"of {','.join(SIZES)}")
+    ap.add_argument("--conns", help="connections at once: 8,64")
+    ap.add_argument("--parts", help=f"of {','.join(PARTS)}")
+    ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--seconds", type=float, default=1.0,
+                    help="at most, for one row and size in a round")
+    ap.add_argument("--domains", type=int)
+    ap.add_argument("--messages", type=int, default=100000,
+                    help="of the part growth")
+    ap.add_argument("--open", type=int, default=endure.OPEN,
+                    help="connections of the part open")
+    ap.add_argument("--latency", type=int, default=40,
+                    help="messages of the parts latency and tcp")
+    ap.add_argument("--text", action="store_true",
+                    help="bodies of words only, no base64")
+    ap.add_argument("--keep", metavar="DIR",
+                    help="where the corpus is kept for the next run")
+    ap.add_argument("--json", metavar="FILE", help="the results of the matrix")
+    o = ap.parse_args(argv)
+    short = ("2k,20k", "8", "matrix", 30)
+    whole = (",".join(SIZES), "8,64", ",".join(PARTS), 300)
+    default = whole if o.whole else short
+    o.sizes = (o.sizes or default[0]).split(",")
+    o.conns = [int(c) for c in (o.conns or default[1]).split(",")]
+    o.parts = (o.parts or default[2]).split(",")
+    o.domains = o.domains or default[3]
+    for name in o.parts:
+        if name not in PARTS:
+            ap.error(f"no part {name}")
+    for size in o.sizes:
+        if size not in SIZES:
+            ap.error(f"no size {size}")
+    return o
 
 
-class Corpus:
-    """Keys, zone and messages in a directory."""
-
-    def __init__(self, directory, domains, sizes):
-        self.dir = directory
-        self.domains = [f"d{i:03}.example" for i in range(domains)]
-        self.keys, self.zone, self.files = {}, [], {}
-        for domain in self.domains:
-            self.add_domain(domain)
-        for size in sizes:
-            self.add_messages(size)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def add_domain(self, domain):
-        for kind in ("rsa", "ed25519"):
-            pem = self.path(f"{domain}.{kind}.pem")
-            algorithm = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] \
-                if kind == "rsa" else ["ED25519"]
-            subprocess.run(["openssl", "genpkey", "-algorithm", *algorithm,
-                            "-out", pem], check=True, capture_output=True)
-            os.chmod(pem, 0o600)
-            self.keys[domain, kind] = pem
-        der = subprocess.run(["openssl", "pkey", "-in",
-                              self.keys[domain, "rsa"], "-pubout", "-outform",
-                              "DER"], check=True, capture_output=True).stdout
-        p = base64.b64encode(der).decode()
-        self.zone += [
-            f'{domain} TXT "v=spf1 include:_spf.{domain} -all"',
-            f'_spf.{domain} TXT "v=spf1 ip4:198.51.100.0/24 '
-            f'ip4:192.0.2.10 -all"',
-            f'rsa._domainkey.{domain} TXT "v=DKIM1; k=rsa; " '
-            f'"p={p[:200]}" "{p[200:]}"',
-            f'_dmarc.{domain} TXT "v=DMARC1; p=reject"',
-        ]
-
-    def add_messages(self, size):
-        rng = random.Random(size)
-        count = {"2k": 300, "20k": 300, "200k": 60, "5m": 4}[size]
-        body = body_of(SIZES[size], rng)
-        for i in range(min(count, len(self.domains))):
-            domain = self.domains[i]
-            raw = (header_of(domain, i) + body).encode()
-            with open(self.keys[domain, "rsa"], "rb") as f:
-                signature = dkim.sign(
-                    raw.replace(b"\n", b"\r\n"), b"rsa", domain.encode(),
-                    f.read(), canonicalize=(b"relaxed", b"relaxed"))
-            envelope = f"192.0.2.10 out.{domain} bounce@{domain}\n".encode()
-            for kind, text in (("signed",
-                                signature.replace(b"\r\n", b"\n") + raw),
-                               ("plain", raw)):
-                path = self.path(f"{size}.{kind}.{i}")
-                with open(path, "wb") as f:
-                    f.write(envelope + text)
-                self.files.setdefault((size, kind), []).append(path)
+def turns(o):
+    """(round, size, connections); in round -1 each message goes through once:
+    caches are warm from there."""
+    for size in o.sizes:
+        yield -1, size, o.conns[0]
+    for turn in range(o.rounds):
+        for size in o.sizes:
+            for conns in o.conns:
+                yield turn, size, conns
 
 
-class Peer:
-    """A daemon under measurement."""
-
-    def __init__(self, name, kind, want, directory):
-        self.name, self.kind, self.want = name, kind, want
-        self.dir = os.path.join(directory, name)
-        os.makedirs(self.dir)
-        self.socket = os.path.join(self.dir, "sock")
-        self.process = None
-
-    def start(self, argv):
-        with open(os.path.join(self.dir, "log"), "ab") as log:
-            self.process = subprocess.Popen(  # pylint: disable=R1732
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + 20
-        while not os.path.exists(self.socket):
-            if self.process.poll() is not None or time.monotonic() > end:
-                with open(os.path.join(self.dir, "log"),
-                          encoding="utf-8") as f:
-                    raise RuntimeError(f"{self.name}: {f.read()}")
-            time.sleep(0.05)
-
-    def stop(self):
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-    def measure(self, files, conns, messages):
-        p = subprocess.run([os.path.join(BUILD, "bench", "load"), self.socket,
-                            str(conns), str(messages), str(self.process.pid),
-                            self.want, *files], check=True,
-                           capture_output=True, text=True, timeout=300)
-        return json.loads(p.stdout)
+def floors(corpus, sizes):
+    p = subprocess.run([os.path.join(BUILD, "bench", "floor"),
+                        *(corpus.files[s, "plain"][0] for s in sizes)],
+                       check=True, capture_output=True, text=True)
+    return dict(zip(sizes, map(json.loads, p.stdout.splitlines())))
 
 
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-    return path
+def matrix(o, corpus, rows):
+    """The number of our wrong results."""
+    results = report.Results()
+    for turn, size, conns in turns(o):
+        for row in rows:
+            files = corpus.files[size, row.kind]
+            if turn < 0:
+                row.measure(files, conns, len(files))
+                continue
+            results.add(row.name, size, conns, row.measure(
+                files, conns, MOST[size], o.seconds))
+    results.floors = floors(corpus, o.sizes)
+    for conns in o.conns:
+        report.cpu_table(results, o.sizes, conns)
+    report.Targets(results, o.sizes, o.conns).show()
+    for conns in o.conns:
+        report.wall_table(results, o.sizes, conns)
+    if o.json:
+        with open(o.json, "w", encoding="utf-8") as f:
+            json.dump([{"row": row, "size": size, "conns": conns, "rounds": v}
+                       for (row, size, conns), v in results.cells.items()], f)
+    return results.wrong("mailseal")
 
 
-def mailseal(name, kind, want, directory, dns, extra):
-    peer = Peer(name, kind, want, directory)
-    conf = write(os.path.join(peer.dir, "conf"), f"""
-socket = "unix:{peer.socket}"; authserv_id = "mx.bench.example"; user = "";
-state_directory = "{peer.dir}";
-log = {{ target = "stderr"; level = "error"; }};
-control = {{ socket = ""; }};
-resolver = {{ servers = [ "{dns}" ]; }};
-{extra}
-""")
-    peer.start([os.path.join(BUILD, "mailseald"), "-f", "-c", conf])
-    return peer
+def other_parts(o, corpus, rows, server, senders):
+    """What looks at some of the daemons only; the number of wrong results."""
+    wrong = 0
+    by_name = {row.name: row for row in rows}
+    verify, sign = by_name["mailseal verify"], by_name["mailseal sign twice"]
+    opendkim = by_name.get("opendkim verify")
+    if "growth" in o.parts:
+        wrong += endure.growth([verify, sign], corpus, o.messages)
+    if "open" in o.parts:
+        wrong += endure.many_open([r for r in (verify, opendkim) if r], corpus,
+                                  o.open)
+    if "latency" in o.parts:
+        latency.run([r for r in (verify, by_name.get("chain")) if r], server,
+                    senders)
+    if "tcp" in o.parts:
+        tcp.run(o.latency)
+    return wrong
 
 
-def opendkim(name, kind, want, directory, dns, extra):
-    peer = Peer(name, kind, want, directory)
-    conf = write(os.path.join(peer.dir, "conf"), f"""
-Syslog no
-Canonicalization relaxed/relaxed
-OversignHeaders From
-AuthservID mx.bench.example
-Nameservers {dns}
-UMask 000
-RequireSafeKeys no
-Socket local:{peer.socket}
-{extra}
-""")
-    peer.start(["opendkim", "-f", "-x", conf])
-    return peer
-
-
-def peers_of(corpus, directory, dns):
-    ret = [Peer("null", "signed", "", directory)]
-    ret[0].start([os.path.join(BUILD, "bench", "null"), ret[0].socket])
-    ret.append(mailseal("mailseal verify", "signed", "dkim=pass", directory,
-                        dns, ""))
-    ret.append(mailseal("mailseal verify, no records", "signed", "dkim=pass",
-                        directory, dns, "journal = { records = false; };"))
-    table = write(corpus.path("mailseal.table"), "".join(
-        f"{d} {kind} {corpus.keys[d, kind]}\n"
-        for d in corpus.domains for kind in ("rsa", "ed25519")))
-    ret.append(mailseal(
-        "mailseal sign twice", "plain", "ed25519-sha256", directory, dns,
-        f'networks = {{ sign = [ "192.0.2.0/24" ]; }};\n'
-        f'outbound = {{ key_table = "{table}"; }};'))
-    if shutil.which("opendkim") is None:
-        print("# opendkim is not installed: apt-get install opendkim")
-        return ret
-    ret.append(opendkim("opendkim verify", "signed", "dkim=pass", directory,
-                        dns, "Mode v"))
-    keys = write(corpus.path("opendkim.keys"), "".join(
-        f"{d} {d}:rsa:{corpus.keys[d, 'rsa']}\n" for d in corpus.domains))
-    table = write(corpus.path("opendkim.table"), "".join(
-        f"*@{d} {d}\n" for d in corpus.domains))
-    ret.append(opendkim("opendkim sign once", "plain", "rsa-sha256",
-                        directory, dns,
-                        f"Mode s\nKeyTable file:{keys}\n"
-                        f"SigningTable refile:{table}\n"
-                        "InternalHosts 0.0.0.0/0"))
-    return ret
-
-
-def table_of(results, sizes, floors):
-    print("\nCPU microseconds per message (ratio to null)\n")
-    print("| | " + " | ".join(sizes) + " |")
-    print("| --- |" + " ---: |" * len(sizes))
-    names = list(dict.fromkeys(name for name, _ in results))
-    for name in names:
-        cells = []
-        for size in sizes:
-            cpu = statistics.median(r["cpu_us"] for r in results[name, size])
-            null = statistics.median(r["cpu_us"]
-                                     for r in results["null", size])
-            cells.append(f"{cpu:.0f} ({cpu / null:.2f})")
-        print(f"| {name} | " + " | ".join(cells) + " |")
-    for what, parts in (("libcrypto alone, verify", ("rsa_verify",)),
-                        ("libcrypto alone, sign twice",
-                         ("rsa_sign", "ed25519_sign"))):
-        cells = [f"{f['sha256'] + sum(f[p] for p in parts):.0f}"
-                 for f in floors]
-        print(f"| {what} | " + " | ".join(cells) + " |")
-    print("\n| | messages/s | p50 ms | p99 ms | RSS MB | wrong |")
-    print("| --- |" + " ---: |" * 5)
-    for name in names:
-        for size in sizes:
-            rows = results[name, size]
-            wrong = sum(r["messages"] - r["matched"] for r in rows)
-            print(f"| {name}, {size} | " + " | ".join(
-                f"{statistics.median(r[k] for r in rows):.{n}f}"
-                for k, n in (("per_second", 0), ("p50_ms", 2),
-                             ("p99_ms", 2))) +
-                f" | {rows[-1]['rss_kb'] / 1024:.1f} | "
-                f"{'-' if name == 'null' else wrong} |")
+def run(o, directory):
+    """The number of our wrong results."""
+    ours = peers.inside(directory)
+    corpus = Corpus(o.keep or os.path.join(directory, "corpus"), o.domains,
+                    o.sizes, o.text)
+    keys = latency.make_keys(directory)
+    senders = [latency.Sender(i, keys) for i in range(o.latency)]
+    server = Server("\n".join(corpus.zone + [
+        z for s in senders for z in s.zone]), start=False)
+    server.port = 53 if ours else 0
+    server.start()
+    rows = []
+    try:
+        rows, notes = peers.rows_of(corpus, directory, server.address, ours)
+        print(f"{o.domains} domains, {o.rounds} rounds of at most "
+              f"{o.seconds} s, medians")
+        for note in notes:
+            print(f"# {note}")
+        wrong = matrix(o, corpus, rows) if "matrix" in o.parts else 0
+        return wrong + other_parts(o, corpus, rows, server, senders)
+    finally:
+        peers.stop_all(rows)
+        server.stop()
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
-    ap.add_argument("--sizes", default="2k,20k")
-    ap.add_argument("--conns", type=int, default=8)
-    ap.add_argument("--rounds", type=int, default=3)
-    ap.add_argument("--domains", type=int, default=30)
-    o = ap.parse_args()
-    sizes = o.sizes.split(",")
+    o = options(sys.argv[1:])
+    if peers.INSIDE not in os.environ and peers.can_enter():
+        peers.enter([sys.executable, "-B", *sys.argv])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     directory = tempfile.mkdtemp(prefix="mailseal-bench-")
-    peers = []
-    server = None
+    os.chmod(directory, 0o755)
     try:
-        corpus = Corpus(directory, o.domains, sizes)
-        server = Server("\n".join(corpus.zone))
-        peers = peers_of(corpus, directory, server.address)
-        results = {}
-        for turn in range(-1, o.rounds):  # the first one warms up
-            for size in sizes:
-                for peer in peers:
-                    r = peer.measure(corpus.files[size, peer.kind], o.conns,
-                                     MESSAGES[size])
-                    if turn >= 0:
-                        results.setdefault((peer.name, size), []).append(r)
-        floors = [json.loads(line) for line in subprocess.run(
-            [os.path.join(BUILD, "bench", "floor"),
-             *(str(SIZES[s]) for s in sizes)], check=True,
-            capture_output=True, text=True).stdout.splitlines()]
-        print(f"{o.conns} connections, {o.rounds} rounds, {o.domains} domains")
-        table_of(results, sizes, floors)
+        wrong = run(o, directory)
     finally:
-        for peer in peers:
-            peer.stop()
-        if server is not None:
-            server.stop()
         shutil.rmtree(directory)
+    if wrong > 0:
+        sys.exit(f"bench: {wrong} messages without the fields they must get")
 
 
 if __name__ == "__main__":
