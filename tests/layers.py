@@ -152,6 +152,27 @@ def symbols(t):
               f"{os.path.basename(path)}: no symbol is ours too")
 
 
+def needed(program):
+    """Names of the libraries that a program of ours asks for, without libc."""
+    p = subprocess.run(["objdump", "-p", program], capture_output=True,
+                       text=True, timeout=60, check=False)
+    names = {re.sub(r"_core$|_pthreads$|i18n$|uc$", "", name) for name in
+             re.findall(r"NEEDED\s+(\w+)[-.\d]*\.so", p.stdout)}
+    return names - {"libc", "libm", "libasan", "libubsan", "libtsan"}
+
+
+def dependencies(t):
+    """SECURITY.md has a row for each library, and none too many."""
+    programs = [os.path.join(BUILD, name) for name in ("mailseald", "mailseal")]
+    if not all(os.path.exists(p) for p in programs):
+        t.skip("dependencies", "the programs are not built")
+        return
+    with open(os.path.join(SRC, "SECURITY.md"), encoding="utf-8") as f:
+        rows = set(re.findall(r"^\| (lib\w+) \|", f.read(), re.M)) - {"library"}
+    t.is_(sorted(rows), sorted(needed(programs[0]) | needed(programs[1])),
+          "SECURITY.md tells of each library")
+
+
 def main():
     t = Tap(120)
     self_test(t)
@@ -164,6 +185,7 @@ def main():
             t.is_(list(faults(name, f.read())), [], name)
     with t.group("symbols"):
         symbols(t)
+    dependencies(t)
     t.done()
 
 
