@@ -392,18 +392,39 @@ static void apply(struct arena *a, const struct edit *e, struct field_list *l)
 {
 	size_t at = e->kind == EDIT_INSERT ? 0 : place_of(l, e);
 
-	if (e->kind == EDIT_DELETE && at < l->n) {
-		memmove(&l->v[at], &l->v[at + 1],
-			(--l->n - at) * sizeof(*l->v));
-		return;
-	}
-	if (e->kind == EDIT_DELETE)
-		return;
 	if (e->kind == EDIT_INSERT)
 		memmove(&l->v[1], &l->v[0], l->n * sizeof(*l->v));
 	if (e->kind == EDIT_INSERT || at == l->n)
 		l->n++;
 	l->v[at] = field_of(a, e);
+}
+
+/* How many of the edits, from the first on, delete fields of one name from the
+ * bottom up: none moves the place of the next. */
+static size_t deletions(const struct edit *v, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && v[i].kind == EDIT_DELETE &&
+	       (i == 0 || (v[i].index > 0 && v[i].index < v[i - 1].index &&
+			   slice_is_ci(slice_of(v[i].name), v[0].name))))
+		i++;
+	return i;
+}
+
+/* In one pass: a sender may have forged thousands. */
+static void delete_all(const struct edit *v, size_t n, struct field_list *l)
+{
+	size_t kept = 0, seen = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (n > 0 && slice_is_ci(l->v[i].name, v[0].name) &&
+		    ++seen == v[n - 1].index)
+			n--;
+		else
+			l->v[kept++] = l->v[i];
+	}
+	l->n = kept;
 }
 
 void stamp_apply(struct arena *a, const struct field_list *l,
@@ -414,6 +435,13 @@ void stamp_apply(struct arena *a, const struct field_list *l,
 	ret->v = arena_array(a, ret->cap + 1, sizeof(*ret->v));
 	if (l->n > 0)
 		memcpy(ret->v, l->v, l->n * sizeof(*ret->v));
-	for (size_t i = 0; i < e->n; i++)
-		apply(a, &e->v[i], ret);
+	for (size_t i = 0; i < e->n;) {
+		size_t n = deletions(&e->v[i], e->n - i);
+
+		if (n > 0)
+			delete_all(&e->v[i], n, ret);
+		else
+			apply(a, &e->v[i], ret);
+		i += n > 0 ? n : 1;
+	}
 }

@@ -319,6 +319,71 @@ static void test_skipped(void **state)
 	arena_free(a);
 }
 
+/* The header after the edits, each at the place that those before it left. */
+static void test_applied(void **state)
+{
+	static const char *const names[] = {"A", "B", "a", "A", "B", "A", "C"};
+	static const struct {
+		struct edit v[4];
+		size_t n;
+		const char *want; /* the values: the place in `names` */
+	} rows[] = {
+		{{{0}}, 0, "0123456"},
+		{{{EDIT_DELETE, 4, "A", NULL},
+		  {EDIT_DELETE, 2, "a", NULL},
+		  {EDIT_DELETE, 1, "A", NULL}},
+		 3,
+		 "1346"},
+		{{{EDIT_DELETE, 3, "A", NULL},
+		  {EDIT_DELETE, 2, "B", NULL},
+		  {EDIT_DELETE, 1, "B", NULL},
+		  {EDIT_DELETE, 1, "C", NULL}},
+		 4,
+		 "025"},
+		/* from the top down each moves the next */
+		{{{EDIT_DELETE, 1, "A", NULL},
+		  {EDIT_DELETE, 1, "A", NULL},
+		  {EDIT_DELETE, 2, "A", NULL}},
+		 3,
+		 "1346"},
+		{{{EDIT_DELETE, 5, "A", NULL},
+		  {EDIT_DELETE, 0, "A", NULL},
+		  {EDIT_DELETE, 1, "D", NULL}},
+		 3,
+		 "0123456"},
+		{{{EDIT_DELETE, 4, "A", NULL},
+		  {EDIT_INSERT, 0, "A", " x"},
+		  {EDIT_DELETE, 2, "A", NULL},
+		  {EDIT_CHANGE, 2, "B", " y"}},
+		 4,
+		 "x123y6"},
+		{{{EDIT_DELETE, 1, "C", NULL}, {EDIT_CHANGE, 1, "C", " z"}},
+		 2,
+		 "012345z"},
+	};
+	const struct field_limits limits = {10, 100, 1000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct arena *a = arena_new();
+		struct edits e = {rows[i].n, unconst(rows[i].v)};
+		struct field_list l = {0}, got;
+		char text[20];
+		size_t n = 0;
+
+		for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++)
+			field_list_add(a, &l, &limits, slice_of(names[k]),
+				       slice_of(arena_printf(a, " %zu", k)));
+		stamp_apply(a, &l, &e, &got);
+		for (size_t k = 0; k < got.n; k++)
+			text[n++] = slice_trim(got.v[k].value).p[0];
+		text[n] = '\0';
+		assert_string_equal(text, rows[i].want);
+		assert_int_equal(l.n, sizeof(names) / sizeof(*names));
+		arena_free(a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_content),	 cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_unsigned), cmocka_unit_test(test_iprev),
 		cmocka_unit_test(test_skipped),	 cmocka_unit_test(test_no_arc),
+		cmocka_unit_test(test_applied),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
