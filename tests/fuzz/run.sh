@@ -15,7 +15,7 @@ for target in "$@"; do
 	name=$(basename "$target")
 	work=fuzz-work/$name
 	mkdir -p "$work"
-	set -- -max_total_time="$seconds" -max_len=2048 -timeout=10 \
+	set -- -max_total_time="$seconds" -max_len=4096 -timeout=10 \
 		-rss_limit_mb=1024 \
 		-artifact_prefix="fuzz-work/$name-"
 	[ ! -e "$src/dict/$name.dict" ] || set -- "$@" \
