@@ -37,7 +37,8 @@ static inline struct slice slice_of(const char *s)
 }
 static inline bool slice_eq(struct slice a, struct slice b)
 {
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+	return a.n == b.n &&
+	       (a.n == 0 || (a.p[0] == b.p[0] && memcmp(a.p, b.p, a.n) == 0));
 }
 /* a == s, exactly */
 static inline bool slice_is(struct slice a, const char *s)
