@@ -244,19 +244,44 @@ static const char *write_beside(struct arena *a, const char *path,
 	return ok ? name : NULL;
 }
 
-/* Only --force replaces what is there. */
-static bool place(const char *from, const char *to, bool force)
-{
-	if (force)
-		return rename(from, to) == 0;
-	return link(from, to) == 0 && unlink(from) == 0;
-}
-
 struct output {
 	const char *path;
 	struct slice text;
-	const char *beside;
+	const char *beside; /* what is to be there */
+	const char *before; /* what was there, by another name; or NULL */
 };
+
+/* Only --force replaces what is there.  False with errno: nothing changed. */
+static bool place(struct arena *a, struct output *o, bool force)
+{
+	const char *before = arena_printf(a, "%s.old", o->beside);
+	int code;
+
+	if (!force)
+		return link(o->beside, o->path) == 0 && unlink(o->beside) == 0;
+	if (link(o->path, before) == 0)
+		o->before = before;
+	else if (errno != ENOENT)
+		return false;
+	if (rename(o->beside, o->path) == 0)
+		return true;
+	code = errno;
+	if (o->before != NULL)
+		unlink(o->before);
+	errno = code;
+	return false;
+}
+
+/* As it was before place(). */
+static void put_back(const struct output *o)
+{
+	if (o->before == NULL)
+		unlink(o->path);
+	else if (rename(o->before, o->path) != 0)
+		fprintf(stderr,
+			"mailseal import: %s: %s; what it was is in %s\n",
+			o->path, strerror(errno), o->before);
+}
 
 static bool write_files(struct arena *a, struct output *v, size_t n, bool force)
 {
@@ -267,16 +292,19 @@ static bool write_files(struct arena *a, struct output *v, size_t n, bool force)
 		v[i].beside = write_beside(a, v[i].path, v[i].text);
 	while (placed < n && v[n - 1].beside != NULL &&
 	       v[placed].beside != NULL &&
-	       place(v[placed].beside, v[placed].path, force))
+	       place(a, &v[placed], force))
 		placed++;
+	code = errno;
+	for (size_t i = 0; i < n; i++) {
+		if (placed < n && v[i].beside != NULL)
+			unlink(v[i].beside);
+		if (placed == n && v[i].before != NULL)
+			unlink(v[i].before);
+	}
 	if (placed == n)
 		return true;
-	code = errno;
-	for (size_t i = 0; i < n; i++)
-		if (v[i].beside != NULL)
-			unlink(v[i].beside);
-	for (size_t i = 0; i < placed && !force; i++)
-		unlink(v[i].path);
+	for (size_t i = 0; i < placed; i++)
+		put_back(&v[i]);
 	fprintf(stderr, "mailseal import: %s: %s; give another -o\n",
 		v[placed].path, strerror(code));
 	return false;
@@ -328,8 +356,8 @@ static int write_all(struct import *im, const struct arguments *o,
 		fputs(strbuf_cstr(&conf), stdout);
 		return fflush(stdout) == 0 ? 0 : EX_IOERR;
 	}
-	v[0] = (struct output){table, strbuf_slice(&keys), NULL};
-	v[1] = (struct output){o->out, strbuf_slice(&conf), NULL};
+	v[0] = (struct output){.path = table, .text = strbuf_slice(&keys)};
+	v[1] = (struct output){.path = o->out, .text = strbuf_slice(&conf)};
 	return write_files(im->arena, table != NULL ? v : v + 1,
 			   table != NULL ? 2 : 1, o->force)
 		       ? 0

@@ -1,6 +1,7 @@
 /* Two questions to the one that runs: "takeover", and "yield". */
 #include "cmd/takeover.h"
 
+#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,13 +11,32 @@
 #define SILENCE_MS 10000
 #define SHOWN_MAX  1000 /* bytes of an answer */
 
+#define OWNERS 3
+
+/* Whom we believe: root, ourselves, and who we are to become. */
+static size_t owners(const struct config *c, uid_t ret[OWNERS])
+{
+	const struct passwd *pw =
+		c->user[0] != '\0' ? getpwnam(c->user) : NULL;
+
+	ret[0] = 0;
+	ret[1] = geteuid();
+	if (pw == NULL)
+		return 2;
+	ret[2] = pw->pw_uid;
+	return 3;
+}
+
 static bool ask(const struct config *c, struct arena *a, const char *request,
 		struct control_answer *ret, struct strbuf *errors)
 {
+	uid_t trusted[OWNERS];
 	const struct control_question q = {
 		.path = c->control.socket,
 		.request = request,
 		.silence_ms = SILENCE_MS,
+		.owners = trusted,
+		.nowners = owners(c, trusted),
 	};
 	const char *err;
 

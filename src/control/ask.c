@@ -43,6 +43,25 @@ static int dial(const struct control_question *q)
 	return -1;
 }
 
+/* NULL, or why nothing is asked: who has put a socket there is nobody that we
+ * believe. */
+static const char *distrust(struct arena *a, const struct control_question *q,
+			    int fd)
+{
+	struct ucred who;
+	socklen_t n = sizeof(who);
+
+	if (q->nowners == 0)
+		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0)
+		return strerror(errno);
+	for (size_t i = 0; i < q->nowners; i++)
+		if (who.uid == q->owners[i])
+			return NULL;
+	return arena_printf(a, "it is a socket of user %lu, who is not trusted",
+			    (unsigned long)who.uid);
+}
+
 static bool send_request(int fd, const char *request)
 {
 	struct iovec v[2] = {{unconst(request), strlen(request)},
@@ -139,7 +158,9 @@ bool control_ask(struct arena *a, const struct control_question *q,
 	int fd = dial(q);
 
 	strbuf_init(&r.in, a, ANSWER_MAX);
-	if (fd < 0 || !send_request(fd, q->request))
+	if (fd >= 0)
+		why = distrust(a, q, fd);
+	if (fd < 0 || (why == NULL && !send_request(fd, q->request)))
 		why = strerror(errno);
 	if (why == NULL)
 		why = read_answer(fd, &r);

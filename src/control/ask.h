@@ -3,6 +3,8 @@
 #ifndef MAILSEAL_CONTROL_ASK_H
 #define MAILSEAL_CONTROL_ASK_H
 
+#include <sys/types.h>
+
 #include "base/str.h"
 
 struct control_answer {
@@ -18,6 +20,9 @@ struct control_question {
 	/* Each line of progress, as it comes; or NULL. */
 	void (*progress)(void *arg, struct slice text);
 	void *arg;
+	/* Who may answer, as the kernel tells; none: anybody. */
+	const uid_t *owners;
+	size_t nowners;
 };
 
 /* False and one line in *err (in `a`) when nobody answers in full. */

@@ -1,6 +1,6 @@
 /*
  * The filter's end of the key process: one question at a time, each with a
- * bounded wait.  After one that was not answered in time nothing is asked any
+ * bounded wait; only who reads tables anew may wait for long.  After one that was not answered in time nothing is asked any
  * more, since the next answer might be that to the old question.
  */
 #include "keys/keyd.h"
@@ -20,14 +20,21 @@
 #include "base/clock.h"
 #include "config.h"
 
-#define ANSWER_MS 10000 /* below an MTA's 30 s; a large table is read in 2 */
+#define ANSWER_MS 10000	 /* below an MTA's 30 s */
+#define RELOAD_MS 120000 /* a table of 100,000 rows is read in 2 s */
+#define BUSY_MS	  5000	 /* how long a message waits for a reload */
 #define LOST	  "the key process does not answer; start mailseald anew"
+#define BUSY	  "the key process is reading tables; try again later"
 
 struct keyd {
 	pthread_mutex_t lock; /* of the talk */
 	int fd;
 	pid_t pid;
 	bool lost;
+
+	pthread_mutex_t drops_lock; /* taken last */
+	uint32_t *drops; /* generations to drop when there is time for it */
+	size_t ndrops, drops_room;
 
 	bool watched;
 	pthread_t watcher;
@@ -87,6 +94,7 @@ struct keyd *keyd_start(const struct keyd_options *o, const char **err)
 	}
 	d = mem_alloc(sizeof(*d));
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->drops_lock, NULL);
 	atomic_init(&d->closing, false);
 	d->fd = ends[0];
 	d->pid = pid;
@@ -134,14 +142,16 @@ void keyd_free(struct keyd *d)
 	close(d->fd);
 	reap(d->pid);
 	pthread_mutex_destroy(&d->lock);
+	pthread_mutex_destroy(&d->drops_lock);
+	free(d->drops);
 	free(d);
 }
 
 /* ---- the talk ---- */
 
-static bool wait_answer(int fd)
+static bool wait_answer(int fd, int64_t ms)
 {
-	int64_t until = clock_mono_ms() + ANSWER_MS, left = ANSWER_MS;
+	int64_t until = clock_mono_ms() + ms, left = ms;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int n;
 
@@ -153,13 +163,13 @@ static bool wait_answer(int fd)
 }
 
 /* `text` has room for KEY_TEXT_MAX. */
-static bool receive(int fd, struct keyd_answer *ret, char *text)
+static bool receive(int fd, struct keyd_answer *ret, char *text, int64_t ms)
 {
 	struct iovec v[2] = {{ret, sizeof(*ret)}, {text, KEY_TEXT_MAX}};
 	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
 	ssize_t n;
 
-	if (!wait_answer(fd))
+	if (!wait_answer(fd, ms))
 		return false;
 	do {
 		n = recvmsg(fd, &m, MSG_DONTWAIT);
@@ -179,21 +189,60 @@ static bool send_request(int fd, const struct keyd_request *q)
 	return n == (ssize_t)sizeof(*q);
 }
 
-/* False: the key process is lost.  `ret->ok` is what it says. */
-static bool ask(struct keyd *d, struct keyd_request q, struct keyd_answer *ret,
-		char *text)
+/* With the lock held.  False: the key process is lost. */
+static bool talk(struct keyd *d, struct keyd_request q, struct keyd_answer *ret,
+		 char *text)
 {
-	bool ok;
+	int64_t ms = q.verb == KEYD_RELOAD ? RELOAD_MS : ANSWER_MS;
 
-	pthread_mutex_lock(&d->lock);
 	if (!d->lost &&
-	    !(send_request(d->fd, &q) && receive(d->fd, ret, text))) {
+	    !(send_request(d->fd, &q) && receive(d->fd, ret, text, ms))) {
 		d->lost = true;
 		(void)shutdown(d->fd, SHUT_RDWR); /* wakes watch() */
 	}
-	ok = !d->lost;
-	pthread_mutex_unlock(&d->lock);
+	return !d->lost;
+}
+
+static bool next_drop(struct keyd *d, uint32_t *ret)
+{
+	bool ok;
+
+	pthread_mutex_lock(&d->drops_lock);
+	ok = d->ndrops > 0;
+	if (ok)
+		*ret = d->drops[--d->ndrops];
+	pthread_mutex_unlock(&d->drops_lock);
 	return ok;
+}
+
+/* With the lock held. */
+static void drop_all(struct keyd *d)
+{
+	struct keyd_answer answer = {0};
+	uint32_t generation;
+	char *text = NULL;
+
+	while (next_drop(d, &generation)) {
+		if (text == NULL)
+			text = mem_alloc(KEY_TEXT_MAX);
+		(void)talk(d, (struct keyd_request){KEYD_DROP, generation, 0},
+			   &answer, text);
+	}
+	free(text);
+}
+
+static bool lock_within(struct keyd *d, int64_t ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+	const struct timespec t = {end / 1000, end % 1000 * 1000000};
+
+	return pthread_mutex_clocklock(&d->lock, CLOCK_MONOTONIC, &t) == 0;
+}
+
+static void unlock(struct keyd *d)
+{
+	drop_all(d);
+	pthread_mutex_unlock(&d->lock);
 }
 
 bool keyd_reload(struct keyd *d, uint32_t *generation,
@@ -202,9 +251,12 @@ bool keyd_reload(struct keyd *d, uint32_t *generation,
 	const struct keyd_request q = {.verb = KEYD_RELOAD};
 	struct keyd_answer answer = {0};
 	char *text = mem_alloc(KEY_TEXT_MAX);
-	bool ok = false;
+	bool ok = false, answered;
 
-	if (!ask(d, q, &answer, text)) {
+	pthread_mutex_lock(&d->lock);
+	answered = talk(d, q, &answer, text);
+	unlock(d);
+	if (!answered) {
 		strbuf_adds(errors, LOST "\n");
 	} else if (!answer.ok) {
 		strbuf_add(errors, (struct slice){text, answer.length});
@@ -217,14 +269,20 @@ bool keyd_reload(struct keyd *d, uint32_t *generation,
 	return ok;
 }
 
+/* Whoever lets go of a configuration, perhaps the end of a message, does not
+ * wait for a talk of others: the next one drops it. */
 void keyd_drop(struct keyd *d, uint32_t generation)
 {
-	const struct keyd_request q = {KEYD_DROP, generation, 0};
-	struct keyd_answer answer = {0};
-	char *text = mem_alloc(KEY_TEXT_MAX);
-
-	(void)ask(d, q, &answer, text);
-	free(text);
+	pthread_mutex_lock(&d->drops_lock);
+	if (d->ndrops == d->drops_room) {
+		d->drops_room = d->drops_room > 0 ? 2 * d->drops_room : 8;
+		d->drops = mem_realloc(d->drops,
+				       d->drops_room * sizeof(*d->drops));
+	}
+	d->drops[d->ndrops++] = generation;
+	pthread_mutex_unlock(&d->drops_lock);
+	if (pthread_mutex_trylock(&d->lock) == 0)
+		unlock(d);
 }
 
 bool keyd_fetch(struct keyd *d, uint32_t generation, size_t row,
@@ -232,11 +290,18 @@ bool keyd_fetch(struct keyd *d, uint32_t generation, size_t row,
 {
 	const struct keyd_request q = {KEYD_FETCH, generation, row};
 	struct keyd_answer answer = {0};
+	bool answered;
 
 	ret->n = 0;
 	ret->since = 0;
 	ret->state = KEY_ACTIVE; /* it may be: mail must not leave unsigned */
-	if (!ask(d, q, &answer, ret->p)) {
+	if (!lock_within(d, BUSY_MS)) {
+		*err = BUSY;
+		return false;
+	}
+	answered = talk(d, q, &answer, ret->p);
+	unlock(d);
+	if (!answered) {
 		*err = LOST;
 		return false;
 	}

@@ -67,16 +67,61 @@ static void put(struct app_place *p, struct app *next)
 	app_unref(old);
 }
 
+/* Of the configuration; those of the key table are read when needed. */
+static bool is_unusable(struct keyring *ring, size_t i)
+{
+	struct keyring_standing k;
+
+	keyring_standing_get(ring, i, NULL, &k);
+	return k.known && !k.usable && !keyring_entry(ring, i)->from_table;
+}
+
+/* Is the key of that name there, and unusable, too?  *at: where its domain may
+ * begin; it only grows, since both are in the order of domains. */
+static bool was_unusable(struct keyring *ring, size_t *at,
+			 const struct key_entry *e)
+{
+	size_t n = keyring_size(ring);
+
+	while (*at < n &&
+	       strcmp(keyring_entry(ring, *at)->domain, e->domain) < 0)
+		++*at;
+	for (size_t i = *at; i < n; i++) {
+		const struct key_entry *o = keyring_entry(ring, i);
+
+		if (strcmp(o->domain, e->domain) != 0)
+			break;
+		if (strcmp(o->selector, e->selector) == 0 &&
+		    strcmp(o->signing_domain, e->signing_domain) == 0)
+			return is_unusable(ring, i);
+	}
+	return false;
+}
+
 /* A key that signed until now must not be lost by a slip. */
 static bool check_keys(const struct app *old, const struct app *next,
 		       struct strbuf *errors, struct strbuf *warnings)
 {
-	if (next->unusable_keys <= old->unusable_keys)
+	const struct key_entry *first = NULL;
+	size_t n = 0, at = 0;
+
+	for (size_t i = 0; i < keyring_size(next->keyring); i++) {
+		const struct key_entry *e = keyring_entry(next->keyring, i);
+
+		if (!is_unusable(next->keyring, i) ||
+		    was_unusable(old->keyring, &at, e))
+			continue;
+		first = first != NULL ? first : e;
+		n++;
+	}
+	if (n == 0)
 		return true;
 	strbuf_adds(errors, strbuf_cstr(warnings));
-	strbuf_printf(
-		errors, "%s: %zu keys cannot be used, and before it were %zu\n",
-		next->config->file, next->unusable_keys, old->unusable_keys);
+	strbuf_printf(errors,
+		      "%s: %zu key%s cannot be used that could, or %s not "
+		      "there, before, as %s %s\n",
+		      next->config->file, n, n == 1 ? "" : "s",
+		      n == 1 ? "was" : "were", first->domain, first->selector);
 	return false;
 }
 

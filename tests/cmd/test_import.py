@@ -462,6 +462,43 @@ def whole_files(t):
               ["mailseal.conf", "opendkim.conf"], "nothing else is left")
 
 
+def both_or_none(t):
+    """Two files: when one cannot be replaced, the other is not."""
+    keys = "".join(f"k{i} d{i}.example:s:/nonexistent/k\n"
+                   for i in range(101))
+    signing = "".join(f"d{i}.example k{i}\n" for i in range(101))
+    for old in ("mine\n", None):
+        with Folder() as f:
+            f.write("keys", keys)
+            f.write("signing", signing)
+            conf = f.write("opendkim.conf", "KeyTable file:@DIR@/keys\n"
+                           "SigningTable file:@DIR@/signing\n")
+            if old is not None:
+                f.write("mailseal.keytable", old)
+            os.mkdir(f.path("mailseal.conf"))
+            before = sorted(os.listdir(f.dir))
+            _, err = run(t, f"a folder is there, {old!r}", conf, "-o",
+                         f.path("mailseal.conf"), "--force",
+                         status=CANTCREAT)
+            t.has(err, f.path("mailseal.conf") + ": ", "it is named")
+            t.is_(sorted(os.listdir(f.dir)), before, "nothing else is left")
+            if old is not None:
+                with open(f.path("mailseal.keytable"),
+                          encoding="utf-8") as g:
+                    t.is_(g.read(), old, "the key table is what it was")
+            os.rmdir(f.path("mailseal.conf"))
+            f.write("mailseal.conf", "mine\n")
+            run(t, f"no folder is there, {old!r}", conf, "-o",
+                f.path("mailseal.conf"), "--force", status=CONFIG)
+            with open(f.path("mailseal.keytable"), encoding="utf-8") as g:
+                t.has(g.read(), "d100.example ", "both are replaced")
+            with open(f.path("mailseal.conf"), encoding="utf-8") as g:
+                t.has(g.read(), "mailseal.keytable", "both are replaced")
+            t.is_(sorted(os.listdir(f.dir)),
+                  sorted({*before, "mailseal.keytable"}),
+                  "and nothing is left")
+
+
 def keys_to_mend(t):
     """A key that cannot be used is told; what is written names it."""
     with Folder() as f:
@@ -495,7 +532,7 @@ def main():
         with t.group(name):
             check(t, tree)
     for name, check in (("settings", settings), ("bad input", bad_input),
-                        ("files", whole_files),
+                        ("files", whole_files), ("both", both_or_none),
                         ("other files", other_files), ("keys", keys_to_mend)):
         with t.group(name):
             check(t)

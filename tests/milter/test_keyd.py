@@ -7,10 +7,12 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from daemon import Daemon, check_end, sanitizer_report  # noqa: E402
+from daemon import (Daemon, check_end, mailseal,  # noqa: E402
+                    sanitizer_report)
 from material import Key, crlf, dkimpy_verifies, have_dkimpy  # noqa: E402
 from tap import Tap, skip_all  # noqa: E402
 
@@ -257,6 +259,38 @@ def keys_stuck(t, w):
         os.kill(pid, signal.SIGKILL)
 
 
+def slow_reload(t, w):
+    """Tables that take long to read: nobody waits for them but who asked."""
+    with w.daemon() as d:
+        pid = key_process(d)
+        done = []
+        asker = threading.Thread(
+            target=lambda: done.append(mailseal("reload", "-c", d.config)))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            asker.start()
+            time.sleep(1)
+            start = time.monotonic()
+            t.is_(code(send(d, "row.test")), "451 4.7.1",
+                  "a slow reload: a key that is not there: tempfail")
+            t.ok(4 < time.monotonic() - start < 9, "it does not wait for it")
+            t.has(d.log(), "the key process is reading tables; try again "
+                  "later", "the log says why")
+            t.has(send(d, "main.test").field("DKIM-Signature") or "", "s=s;",
+                  "what is in memory signs")
+            time.sleep(max(0, 12 - (time.monotonic() - start)))
+            t.is_(done, [], "the reload goes on")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        asker.join(30)
+        t.is_([x[0] for x in done], [0], "a slow reload is done", done)
+        t.has(send(d, "row.test").field("DKIM-Signature") or "", "s=s;",
+              "then it signs")
+        for _ in range(3):
+            t.is_(mailseal("reload", "-c", d.config)[0], 0, "and again")
+        check_end(t, d, "a slow reload")
+
+
 def no_separation(t, w):
     """Who does not become another user needs no key process."""
     with Daemon(domains={"main.test": [("s", w.key["main"].path)]},
@@ -280,7 +314,8 @@ def main():
                           lambda: refused(t, w, d), lambda: lasts(t, d)):
                 with t.group("with keys"):
                     check()
-        for check in (filter_killed, keys_killed, keys_stuck, no_separation,
+        for check in (filter_killed, keys_killed, keys_stuck, slow_reload,
+                      no_separation,
                       moved, reloads):
             with t.group(check.__name__):
                 check(t, w)

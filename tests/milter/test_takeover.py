@@ -182,6 +182,43 @@ def test_drain(t, key):
         t.is_(n.wait(), 0, "asked again: the new one ends")
 
 
+STRANGER = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+print("ready", flush=True)
+c = s.accept()[0]
+c.settimeout(20)
+print(c.recv(100), flush=True)
+"""
+
+
+def test_stranger(t, d):
+    """Somebody else has put a socket there."""
+    if os.geteuid() != 0:
+        t.skip("somebody else's socket", "needs root")
+        return
+    folder = os.path.join(d.dir, "theirs")
+    os.mkdir(folder)
+    os.chown(folder, 12345, 12345)
+    path = os.path.join(folder, "control.sock")
+    with open(d.config, encoding="utf-8") as f:
+        text = f.read()
+    d.write("mailseal.conf", text.replace(
+        os.path.join(d.dir, "control.sock"), path))
+    with subprocess.Popen([sys.executable, "-c", STRANGER, path], user=12345,
+                          group=12345, stdout=subprocess.PIPE) as p:
+        p.stdout.readline()
+        n = Next(d, "stranger")
+        t.is_(n.wait(), 78, "somebody else's socket: exit status 78", n.log())
+        t.has(n.log(), f"{path}: it is a socket of user 12345, who is not "
+              "trusted", "somebody else's socket: why")
+        t.is_(p.stdout.readline(), b"b''\n",
+              "somebody else's socket: is asked nothing")
+    d.write("mailseal.conf", text)
+
+
 def test_refused(t, key):
     """Whatever is wrong with the new one, the old one goes on."""
     with site(key) as d:
@@ -208,6 +245,7 @@ def test_refused(t, key):
         t.is_(mailseal("status", "-c", d.config)[0], 0,
               "the control socket is still that of the old one")
         check_end(t, d, "refused")
+        test_stranger(t, d)
         n = Next(d, "alone")
         t.is_(n.wait(), 78, "nobody runs: exit status 78")
         t.has(n.log(), "start without it when no mailseald runs",

@@ -246,6 +246,34 @@ static void assert_alive(struct world *w)
 	assert_int_equal(r.status, 0);
 }
 
+/* Who has put the socket there must be one of those. */
+static void test_owners(void **state)
+{
+	struct world *w = *state;
+	const uid_t others[] = {geteuid() + 1, geteuid() + 2};
+	const uid_t we[] = {geteuid() + 1, geteuid()};
+	struct control_question q = {
+		.path = w->path,
+		.request = "wait", /* would wait */
+		.silence_ms = 4000,
+		.owners = others,
+		.nowners = 2,
+	};
+	struct control_answer r;
+	const char *err = "";
+
+	assert_false(control_ask(w->a, &q, &r, &err));
+	assert_string_equal(err, arena_printf(w->a,
+					      "%s: it is a socket of user %u, "
+					      "who is not trusted",
+					      w->path, (unsigned)geteuid()));
+	q.owners = we;
+	q.request = "echo x";
+	assert_true(control_ask(w->a, &q, &r, &err));
+	assert_int_equal(r.status, 0);
+	assert_int_equal(atomic_load(&w->running), 0); /* no "wait" came */
+}
+
 /* ---- requests ------------------------------------------------------------ */
 
 static void test_words(void **state)
@@ -424,7 +452,8 @@ static void *ask_wait(void *arg)
 {
 	struct world *w = arg;
 	struct arena *a = arena_new();
-	const struct control_question q = {w->path, "wait", 4000, NULL, NULL};
+	const struct control_question q = {
+		.path = w->path, .request = "wait", .silence_ms = 4000};
 	struct control_answer r = {0};
 	const char *err;
 	intptr_t status = control_ask(a, &q, &r, &err) ? r.status : -1;
@@ -687,6 +716,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(test_owners),
 		TEST(test_words),
 		TEST(test_bad_requests),
 		TEST(test_progress),

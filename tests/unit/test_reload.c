@@ -52,19 +52,13 @@ static const char *zone_option(struct world *w)
 			    path_of(w, "zone"));
 }
 
-static int setup(void **state)
+/* With a new place, as mailseald starts. */
+static void restart(struct world *w)
 {
-	struct world *w = calloc(1, sizeof(*w));
 	struct strbuf errors;
 	struct config *c;
 	struct app *app;
 
-	w->arena = arena_new();
-	snprintf(w->dir, sizeof(w->dir), "/tmp/mailseal-reload-XXXXXX");
-	if (mkdtemp(w->dir) == NULL)
-		return -1;
-	put(w, "zone", "example.com A 192.0.2.1\n");
-	configure(w, zone_option(w));
 	strbuf_init(&errors, w->arena, 65536);
 	c = config_load(path_of(w, "conf"), &errors);
 	assert_non_null(c);
@@ -72,6 +66,19 @@ static int setup(void **state)
 	if (app == NULL || !app_start(app, NULL, &errors, &errors))
 		fail_msg("%s", strbuf_cstr(&errors));
 	w->place = app_place_new(app);
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->arena = arena_new();
+	snprintf(w->dir, sizeof(w->dir), "/tmp/mailseal-reload-XXXXXX");
+	if (mkdtemp(w->dir) == NULL)
+		return -1;
+	put(w, "zone", "example.com A 192.0.2.1\n");
+	configure(w, zone_option(w));
+	restart(w);
 	*state = w;
 	return 0;
 }
@@ -79,7 +86,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	static const char *const names[] = {
-		"conf", "zone", "key", "journal.sqlite", "journal.sqlite-wal",
+		"conf", "zone", "key", "one", "two", "journal.sqlite", "journal.sqlite-wal",
 		"journal.sqlite-shm"};
 	struct world *w = *state;
 
@@ -236,6 +243,59 @@ static void test_keys(void **state)
 	expect(w, true, "");
 }
 
+/* a.test s is `first`, a.test t is "two", b.test `third` is "one". */
+static void configure_keys(struct world *w, const char *first,
+			   const char *third)
+{
+	configure(w,
+		  arena_printf(w->arena,
+			       "%soutbound = { domains = ( "
+			       "{ domain = \"a.test\"; keys = ( "
+			       "{ selector = \"s\"; file = \"%s\"; }, "
+			       "{ selector = \"t\"; file = \"%s\"; } ); }, "
+			       "{ domain = \"b.test\"; keys = ( "
+			       "{ selector = \"%s\"; file = \"%s\"; } ); } "
+			       "); };\n",
+			       zone_option(w), first, path_of(w, "two"), third,
+			       path_of(w, "one")));
+}
+
+/* Another key than the one that could not be used before, though it is as many;
+ * and one that takes the place of such a one under another name. */
+static void test_other_keys(void **state)
+{
+	struct world *w = *state;
+	struct crypto_privkey *k = crypto_privkey_generate(CRYPTO_ED25519, 0);
+	struct slice pem = crypto_privkey_pem(w->arena, k);
+	const char *one = path_of(w, "one"), *two = path_of(w, "two");
+
+	put(w, "one", slice_cstr(w->arena, pem));
+	put(w, "two", slice_cstr(w->arena, pem));
+	crypto_privkey_free(k);
+	chmod(one, 0600);
+	chmod(two, 0600);
+	configure_keys(w, one, "s");
+	expect(w, true, "");
+	/* as at a start with a key that cannot be used */
+	app_place_free(w->place);
+	chmod(one, 0644);
+	restart(w);
+	expect(w, true, "");
+	chmod(one, 0600);
+	chmod(two, 0644); /* one for two */
+	expect(w, false,
+	       "1 key cannot be used that could, or was not there, before, as "
+	       "a.test t");
+	chmod(one, 0644);
+	expect(w, false, "as a.test t");
+	chmod(two, 0600);
+	expect(w, true, "");
+	configure_keys(w, two, "other");
+	expect(w, false, "as b.test other");
+	chmod(one, 0600);
+	expect(w, true, "");
+}
+
 static void test_constant(void **state)
 {
 	struct world *w = *state;
@@ -253,6 +313,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_keys, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_constant, setup, teardown),
 	};
 
