@@ -123,23 +123,29 @@ static void run(struct arena *a, const struct arguments *o,
 	evaluation_free(e);
 }
 
-/* The body of a file has LF line ends; over SMTP it had CRLF. */
+static bool is_bare_lf(struct slice s, size_t i)
+{
+	return s.p[i] == '\n' && (i == 0 || s.p[i - 1] != '\r');
+}
+
+/* The body of a file has LF line ends; over SMTP it had CRLF.  One copy at
+ * most, of the size that it needs: the message may be large. */
 static struct slice with_crlf(struct arena *a, struct slice s)
 {
-	struct strbuf b;
+	size_t bare = 0, n = 0;
+	char *to;
 
-	strbuf_init(&b, a, 2 * (size_t)MESSAGE_MAX);
-	while (s.n > 0) {
-		ptrdiff_t at = slice_chr(s, '\n');
-		size_t n = at < 0 ? s.n : (size_t)at;
-		bool cr = at > 0 && s.p[at - 1] == '\r';
-
-		strbuf_add(&b, slice_first(s, n));
-		if (at >= 0)
-			strbuf_adds(&b, cr ? "\n" : "\r\n");
-		s = at < 0 ? (struct slice){"", 0} : slice_from(s, n + 1);
+	for (size_t i = 0; i < s.n; i++)
+		bare += is_bare_lf(s, i);
+	if (bare == 0)
+		return s;
+	to = arena_alloc(a, s.n + bare);
+	for (size_t i = 0; i < s.n; i++) {
+		if (is_bare_lf(s, i))
+			to[n++] = '\r';
+		to[n++] = s.p[i];
 	}
-	return strbuf_slice(&b);
+	return (struct slice){to, n};
 }
 
 static int verify_again(struct arena *a, const struct arguments *o)

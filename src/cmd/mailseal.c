@@ -88,10 +88,11 @@ bool cmd_read_stdin(struct arena *a, size_t max, struct slice *ret)
 {
 	struct strbuf b;
 	char chunk[65536];
-	ssize_t n;
+	ssize_t n = 0;
 
 	strbuf_init(&b, a, max);
-	while ((n = read(STDIN_FILENO, chunk, sizeof(chunk))) > 0)
+	while (!b.overflow &&
+	       (n = read(STDIN_FILENO, chunk, sizeof(chunk))) > 0)
 		strbuf_add(&b, (struct slice){chunk, (size_t)n});
 	if (n < 0 || b.overflow) {
 		fprintf(stderr, "mailseal: standard input: %s\n",
