@@ -24,6 +24,7 @@
 
 #define ERRORS_MAX  65536
 #define CLOSE_TICKS 40 /* of 5 ms: an MTA that has hung up */
+#define QUIET_TICKS 50 /* of 20 ms: a session that has yet to begin */
 
 static void *run_milter(void *arg)
 {
@@ -104,16 +105,24 @@ static unsigned unfinished(bool sessions)
 	return sessions ? milter_sessions() : milter_in_flight();
 }
 
-/* At most `seconds`; when asked once more, at most `hurry`. */
+/* At most `seconds`; when asked once more, at most `hurry`.  Sessions are
+ * counted from their first command on: one that was accepted just before may
+ * still be on its way to us. */
 static void drain(const struct daemon *d, bool sessions, int64_t seconds,
 		  int64_t hurry)
 {
 	int64_t now = clock_mono_ms(), until = now + seconds * 1000;
 	const struct timespec tick = {0, 20 * 1000 * 1000};
+	unsigned quiet = sessions ? QUIET_TICKS : 0, left = quiet;
 
-	while (unfinished(sessions) > 0 && now < until) {
-		int sig = sigtimedwait(d->signals, NULL, &tick);
+	while (now < until) {
+		int sig;
 
+		if (unfinished(sessions) > 0)
+			left = quiet;
+		else if (left-- == 0)
+			break;
+		sig = sigtimedwait(d->signals, NULL, &tick);
 		now = clock_mono_ms();
 		if ((sig == SIGTERM || sig == SIGINT) &&
 		    until > now + hurry * 1000)

@@ -111,6 +111,34 @@ def test_open_session(t, key):
         t.is_(os.path.exists(d.socket_path), False, "until that one ends")
 
 
+def test_first_command(t, key):
+    """A session that the old one has accepted, and that has said nothing
+    yet, begins there."""
+    with site(key) as d:
+        old = d.process
+        c = mc.Connection(d.address, negotiate=False)
+        time.sleep(0.2)  # until it is accepted
+        n = Next(d, "new")
+        t.ok(d.wait_log("another mailseald has taken over; 0 sessions"),
+             "the old one counts none", d.log())
+        c.negotiate(6, mc.ALL_ACTIONS, mc.ALL_PROTOCOL)
+        s = mc.Session(c, macros=mc.standard_macros(address="192.0.2.10",
+                                                    login="alice"))
+        s.connect("192.0.2.10")
+        s.helo("h.example")
+        o = s.message(OUTBOUND, "<a@example.com>", ["<b@example.net>"],
+                      queue_id="4FIRST")
+        t.is_(selectors(o), ["one"], "first command: is signed")
+        t.has(d.log(), "4FIRST: ", "first command: by the old one")
+        s.quit()
+        c.close()
+        t.is_(old.wait(20), 0, "first command: which ends", d.log()[-1500:])
+        t.is_(sanitizer_report(d.log()), "", "no sanitizer report")
+        t.ok(n.wait_log("listens on"), "first command: the new one serves")
+        d.process, d.log_path = n.process, n.path
+        check_end(t, d, "first command: the new one")
+
+
 def ask(d, request):
     """An answer of the control socket, and the descriptors with it."""
     with socket.socket(socket.AF_UNIX) as s:
@@ -305,11 +333,13 @@ def test_activation(t, key):
         load = Load(d.address, CLIENTS)
         logs, ends = [], []
         for i in range(5):
+            n.wait_log("listens on", 60)
             time.sleep(0.3)
             n.process.send_signal(signal.SIGTERM)
             ends.append(n.wait(60))
             logs.append(n.log())
             n = activated(d, listener, f"b{i}")
+        n.wait_log("listens on", 60)
         time.sleep(0.3)
         stuck = load.end()
         n.process.send_signal(signal.SIGTERM)
@@ -331,8 +361,8 @@ def main():
     t = Tap(280)
     with Daemon(start=False) as files:
         key = Key(files.dir, "key", "rsa")
-        for part in (test_open_session, test_end_between, test_drain, test_refused,
-                     test_load, test_activation):
+        for part in (test_open_session, test_first_command, test_end_between,
+                     test_drain, test_refused, test_load, test_activation):
             with t.group(part.__name__):
                 part(t, key)
     t.done()
