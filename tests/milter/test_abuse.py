@@ -7,7 +7,7 @@ is no longer examined, and with the highest ones, where it is.  The figures
 are printed.
 
 MAILSEAL_ABUSE=whole in the environment plays the large bodies in full: 1 GB,
-and 10 MB in pieces of one byte.
+and 5 MB in pieces of one byte.
 """
 import itertools
 import os
