@@ -198,7 +198,7 @@ class Daemon:
 def sanitizer_report(log):
     """The part of a log in which a sanitizer complains, or ''."""
     for mark in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
-                 "runtime error:"):
+                 "WARNING: ThreadSanitizer", "runtime error:"):
         at = log.find(mark)
         if at >= 0:
             return log[at:at + 6000]

@@ -25,6 +25,7 @@ ENDINGS = {f"end {OUT_OF_MEMORY_END}", "end status 70", "end status 71"}
 DNS_GRACE = 15  # what failed is remembered for 6 s, and servers are probed
 FD_GROWTH = 4  # SQLite keeps one after a reload, libunbound a socket
 RSS_GROWTH = 24 << 20
+WARM_UP = 15  # seconds of a long run
 
 
 class Windows:
@@ -81,6 +82,8 @@ class Faults:
                     deck = rng.sample(sorted(faults), len(faults))
                 fault = deck.pop()
                 time.sleep(rng.uniform(*idle) * self.scale)
+                if name == "house":
+                    self.look(rng)
                 if self.timely(faults[fault]):
                     self.done[fault] += faults[fault](
                         rng, rng.uniform(*length) * self.scale) is not False
@@ -288,9 +291,20 @@ class Faults:
             time.sleep(0.05)
             self.settle()
         time.sleep(length)
-        self.measure()
 
     # ---- leaks -------------------------------------------------------------
+    def look(self, rng):
+        """After the warm-up of each life, and now and then."""
+        life = self.site.life
+        if time.monotonic() - life.start > WARM_UP * self.scale and \
+                (life.base is None or rng.random() < 0.1):
+            self.measure()
+
+    def last_look(self):
+        for _ in range(2 if self.site.life.base is None else 1):
+            time.sleep(max(WARM_UP * self.scale, 2))
+            self.measure()
+
     def measure(self):
         """Descriptors and memory with no session open, against those after
         the warm-up of this life."""

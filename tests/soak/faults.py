@@ -88,7 +88,7 @@ def report(faults, ledger, site, records, out):
         f"{ledger.clock[0]:+d} to {ledger.clock[1]:+d} s")
     out(f"longest answer {ledger.latency * 1000:.0f} ms; {len(records)} "
         f"records in the journal")
-    for fds, rss, more_fds, more_rss, age in faults.grown[-5:]:
+    for fds, rss, more_fds, more_rss, age in faults.grown:
         out(f"a life of {age:.0f} s: {fds} descriptors {more_fds:+d}, "
             f"{rss >> 10} KB resident {more_rss >> 10:+d}")
 
@@ -106,11 +106,8 @@ def run(seconds, seed, out=print):
             site.supervise()
             clients = Clients(seed, material, site.address, ledger)
             faults = Faults(seconds, seed, site, clients, windows)
-            time.sleep(3 * faults.scale)
-            faults.measure()
             faults.run()
-            time.sleep(1)
-            faults.measure()
+            faults.last_look()
             stuck = clients.end()
             if stuck:
                 ledger.complain(f"{stuck} clients do not end")

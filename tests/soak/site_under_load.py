@@ -111,11 +111,14 @@ def sanitized():
 
 
 class Site(Daemon):
-    def __init__(self, material, folder, ledger, log_all=False):
+    def __init__(self, material, folder, ledger, prefix=(), env=None,
+                 options=""):
+        """`prefix`: what runs it; `env`: with that environment, and nothing
+        preloaded; `options`: more of its configuration."""
         super().__init__(start=False)
+        self.prefix, self.env, self.options = list(prefix), env, options
         self.material, self.files, self.ledger = material, folder, ledger
         self.root = os.geteuid() == 0
-        self.log_all = log_all
         self.sanitized = sanitized()
         self.dns = Dns(material.zone)
         self.disk = contextlib.ExitStack()
@@ -163,7 +166,7 @@ submission = {{
     credentials = {quote(os.path.join(self.dir, "credentials"))};
     sender_check = "reject"; credential_check = "reject";
 }};
-""")
+""" + self.options)
 
     def put(self, text):
         self.write("conf.new", text)
@@ -192,6 +195,8 @@ submission = {{
 
     # ---- its life ----------------------------------------------------------
     def environment(self):
+        if self.env is not None:
+            return {**os.environ, **self.env}
         env = {**os.environ, **SANITIZER, "MOVE_CLOCK": self.clock_file,
                "FAIL_ALLOC": self.order_file}
         preload = [self.library("move_clock")]
@@ -210,15 +215,15 @@ submission = {{
                             "-o", path, source], check=True)
         return path
 
-    def begin(self):
+    def begin(self, *args):
         log = os.path.join(self.dir, f"log.{len(self.lives)}")
         who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} \
             if self.root else {}
         with open(log, "wb") as f:
             process = subprocess.Popen(  # pylint: disable=R1732
-                [program("mailseald"), "-f", "-c", self.config],
-                stdin=subprocess.DEVNULL, stdout=f, stderr=f, cwd=self.dir,
-                env=self.environment(), **who)
+                [*self.prefix, program("mailseald"), "-f", "-c", self.config,
+                 *args], stdin=subprocess.DEVNULL, stdout=f, stderr=f,
+                cwd=self.dir, env=self.environment(), **who)
         life = Life(process, log, who)
         self.lives.append(life)
         self.process, self.log_path, self.life = process, log, life
@@ -257,8 +262,7 @@ submission = {{
         for queue_id in QUEUE_ID.findall(log):
             key = queue_id.decode()
             self.seen[key] = self.seen.get(key, 0) + 1
-        if not self.log_all:
-            os.unlink(life.log)
+        os.unlink(life.log)
 
     def finish(self):
         """An orderly end, of the last life."""
