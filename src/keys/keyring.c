@@ -126,14 +126,17 @@ static int by_domain(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Entries of one domain: two need two names (RFC 8463 6). */
+/* Entries of one domain: two need two names (RFC 8463 6).  `errors`: NULL when
+ * nothing more is to be told. */
 static bool check_run(const struct row *v, size_t n, struct strbuf *errors)
 {
 	const struct key_entry *last = &v[n - 1].entry;
 
 	if (n > KEYS_PER_DOMAIN) {
-		strbuf_printf(errors, "%s: %s has more than %d keys\n",
-			      last->source, last->domain, KEYS_PER_DOMAIN);
+		if (errors != NULL)
+			strbuf_printf(errors, "%s: %s has more than %d keys\n",
+				      last->source, last->domain,
+				      KEYS_PER_DOMAIN);
 		return false;
 	}
 	for (size_t i = 0; i + 1 < n; i++) {
@@ -142,11 +145,12 @@ static bool check_run(const struct row *v, size_t n, struct strbuf *errors)
 		if (strcmp(e->selector, last->selector) != 0 ||
 		    strcmp(e->signing_domain, last->signing_domain) != 0)
 			continue;
-		strbuf_printf(errors,
-			      "%s: %s with selector %s is there twice, first "
-			      "in %s; remove one\n",
-			      last->source, last->domain, last->selector,
-			      e->source);
+		if (errors != NULL)
+			strbuf_printf(errors,
+				      "%s: %s with selector %s is there "
+				      "twice, first in %s; remove one\n",
+				      last->source, last->domain,
+				      last->selector, e->source);
 		return false;
 	}
 	return true;
@@ -154,8 +158,7 @@ static bool check_run(const struct row *v, size_t n, struct strbuf *errors)
 
 bool keyring_ready(struct keyring *k, struct strbuf *errors)
 {
-	size_t start = 0;
-	bool ok = true;
+	size_t start = 0, mistakes = 0;
 
 	if (k->n > 0)
 		qsort(k->rows, k->n, sizeof(*k->rows), by_domain);
@@ -167,10 +170,15 @@ bool keyring_ready(struct keyring *k, struct strbuf *errors)
 			k->ndomains++;
 		}
 		if (i > start &&
-		    !check_run(&k->rows[start], i - start + 1, errors))
-			ok = false;
+		    !check_run(&k->rows[start], i - start + 1,
+			       mistakes < KEYS_MISTAKES_MAX ? errors : NULL))
+			mistakes++;
 	}
-	return ok;
+	if (mistakes > KEYS_MISTAKES_MAX)
+		strbuf_printf(errors,
+			      "%zu more mistakes in the tables of keys\n",
+			      mistakes - KEYS_MISTAKES_MAX);
+	return mistakes == 0;
 }
 
 static void digest_add(struct crypto_hash *h, const char *text)
@@ -427,8 +435,8 @@ void keyring_choose(struct keyring *k, struct arena *a, const char *domain,
 	ret->why = "no key of the author domain is active";
 	for (size_t i = 0; i < n; i++) {
 		enum key_state state = KEY_NEW;
-		struct crypto_privkey *key = row_key(k, a, &rows[i], now_ms,
-						     &state, &ret->error);
+		struct crypto_privkey *key =
+			row_key(k, a, &rows[i], now_ms, &state, &ret->error);
 
 		if (state == KEY_ACTIVE)
 			ret->must_sign = true;

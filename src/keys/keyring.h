@@ -13,7 +13,8 @@
 
 #include "crypto/crypto.h"
 #include "dkim/dkim.h"
-
+/* Lines of mistakes in a table, and between all: the rest is counted. */
+#define KEYS_MISTAKES_MAX 20
 #define KEYS_PER_DOMAIN 16
 
 /* The life of a key.  Only active keys sign. */

@@ -20,8 +20,7 @@
 #include "base/progress.h"
 #include "mail/domain.h"
 
-#define TABLE_MAX    (256 * 1024 * 1024)
-#define MISTAKES_MAX 20
+#define TABLE_MAX (256 * 1024 * 1024)
 
 struct reader {
 	struct keyring *keyring;
@@ -40,7 +39,7 @@ complain(struct reader *r, const char *fmt, ...)
 	char what[512];
 	va_list ap;
 
-	if (++r->mistakes > MISTAKES_MAX)
+	if (++r->mistakes > KEYS_MISTAKES_MAX)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
@@ -64,8 +63,9 @@ static const char *name_of(struct reader *r, struct slice s, const char *what)
 	const char *ret = domain_canon(r->arena, s);
 
 	if (ret == NULL)
-		complain(r, "%s \"%s\" is no domain name; give one like "
-			    "example.com",
+		complain(r,
+			 "%s \"%s\" is no domain name; give one like "
+			 "example.com",
 			 what, shown(r, s));
 	return ret;
 }
@@ -74,14 +74,14 @@ static const char *name_of(struct reader *r, struct slice s, const char *what)
 static bool domains_of(struct reader *r, struct slice s, struct key_entry *e)
 {
 	bool below = slice_starts(s, "*.");
-	const char *domain =
-		name_of(r, below ? slice_from(s, 2) : s, "domain");
+	const char *domain = name_of(r, below ? slice_from(s, 2) : s, "domain");
 
 	if (domain == NULL)
 		return false;
 	if (domain_labels(domain) < 2) {
-		complain(r, "domain \"%s\" has one label; nobody can sign for "
-			    "all below it",
+		complain(r,
+			 "domain \"%s\" has one label; nobody can sign for "
+			 "all below it",
 			 domain);
 		return false;
 	}
@@ -106,9 +106,8 @@ static void read_line(struct reader *r, struct slice line)
 	struct slice rest = slice_trim(slice_cut(&line, '#'));
 	struct slice domain = word_of(&rest), selector = word_of(&rest);
 	struct slice file = word_of(&rest);
-	struct key_entry e = {.any_type = true,
-			      .from_table = true,
-			      .lifetime = r->lifetime};
+	struct key_entry e = {
+		.any_type = true, .from_table = true, .lifetime = r->lifetime};
 
 	if (domain.n == 0)
 		return;
@@ -119,10 +118,9 @@ static void read_line(struct reader *r, struct slice line)
 	e.selector = name_of(r, selector, "selector");
 	if (!domains_of(r, domain, &e) || e.selector == NULL)
 		return;
-	e.file = *file.p == '/'
-			 ? slice_cstr(r->arena, file)
-			 : arena_printf(r->arena, "%s%.*s", r->directory,
-					(int)file.n, file.p);
+	e.file = *file.p == '/' ? slice_cstr(r->arena, file)
+				: arena_printf(r->arena, "%s%.*s", r->directory,
+					       (int)file.n, file.p);
 	e.source = arena_printf(r->arena, "%s:%u", r->path, r->line);
 	keyring_add(r->keyring, &e);
 }
@@ -190,9 +188,9 @@ bool keyring_add_table(struct keyring *k, const char *path, uint32_t lifetime,
 			read_line(&r, slice_cut(&rest, '\n'));
 		}
 	}
-	if (r.mistakes > MISTAKES_MAX)
+	if (r.mistakes > KEYS_MISTAKES_MAX)
 		strbuf_printf(errors, "%s: %u more mistakes\n", path,
-			      r.mistakes - MISTAKES_MAX);
+			      r.mistakes - KEYS_MISTAKES_MAX);
 	arena_free(text);
 	return r.mistakes == 0;
 }
