@@ -20,7 +20,7 @@
 #include "base/progress.h"
 #include "mail/domain.h"
 
-#define TABLE_MAX (256 * 1024 * 1024)
+#define TABLE_MAX    (256 * 1024 * 1024)
 
 struct reader {
 	struct keyring *keyring;
@@ -63,9 +63,8 @@ static const char *name_of(struct reader *r, struct slice s, const char *what)
 	const char *ret = domain_canon(r->arena, s);
 
 	if (ret == NULL)
-		complain(r,
-			 "%s \"%s\" is no domain name; give one like "
-			 "example.com",
+		complain(r, "%s \"%s\" is no domain name; give one like "
+			    "example.com",
 			 what, shown(r, s));
 	return ret;
 }
@@ -74,14 +73,14 @@ static const char *name_of(struct reader *r, struct slice s, const char *what)
 static bool domains_of(struct reader *r, struct slice s, struct key_entry *e)
 {
 	bool below = slice_starts(s, "*.");
-	const char *domain = name_of(r, below ? slice_from(s, 2) : s, "domain");
+	const char *domain =
+		name_of(r, below ? slice_from(s, 2) : s, "domain");
 
 	if (domain == NULL)
 		return false;
 	if (domain_labels(domain) < 2) {
-		complain(r,
-			 "domain \"%s\" has one label; nobody can sign for "
-			 "all below it",
+		complain(r, "domain \"%s\" has one label; nobody can sign for "
+			    "all below it",
 			 domain);
 		return false;
 	}
@@ -106,8 +105,9 @@ static void read_line(struct reader *r, struct slice line)
 	struct slice rest = slice_trim(slice_cut(&line, '#'));
 	struct slice domain = word_of(&rest), selector = word_of(&rest);
 	struct slice file = word_of(&rest);
-	struct key_entry e = {
-		.any_type = true, .from_table = true, .lifetime = r->lifetime};
+	struct key_entry e = {.any_type = true,
+			      .from_table = true,
+			      .lifetime = r->lifetime};
 
 	if (domain.n == 0)
 		return;
@@ -118,9 +118,10 @@ static void read_line(struct reader *r, struct slice line)
 	e.selector = name_of(r, selector, "selector");
 	if (!domains_of(r, domain, &e) || e.selector == NULL)
 		return;
-	e.file = *file.p == '/' ? slice_cstr(r->arena, file)
-				: arena_printf(r->arena, "%s%.*s", r->directory,
-					       (int)file.n, file.p);
+	e.file = *file.p == '/'
+			 ? slice_cstr(r->arena, file)
+			 : arena_printf(r->arena, "%s%.*s", r->directory,
+					(int)file.n, file.p);
 	e.source = arena_printf(r->arena, "%s:%u", r->path, r->line);
 	keyring_add(r->keyring, &e);
 }
