@@ -138,7 +138,7 @@ static void drop_key(struct work *w)
 	crypto_privkey_free(w->private);
 }
 
-/* It stays until the end of the program. */
+/* The caller frees its bytes. */
 static struct slice read_file(const char *path)
 {
 	FILE *f = fopen(path, "re");
@@ -179,6 +179,7 @@ int main(int argc, char **argv)
 		}
 		puts("}");
 		free(w.room);
+		free(unconst(w.text.p));
 		arena_free(w.arena);
 	}
 	return 0;

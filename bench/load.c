@@ -158,5 +158,9 @@ int main(int argc, char **argv)
 	wall = now_ns(CLOCK_MONOTONIC);
 	o = mta_run(&load);
 	report(o, now_ns(CLOCK_MONOTONIC) - wall, cpu_ns() - cpu);
+	for (size_t i = 0; i < load.nmessages; i++)
+		message_free(&load.messages[i]);
+	free(load.messages);
+	free(o.latency);
 	return 0;
 }

@@ -31,6 +31,12 @@ void *take(void *p, size_t n)
 	return p;
 }
 
+void message_free(struct message *m)
+{
+	free(m->bytes);
+	free(m->v);
+}
+
 static void put(struct message *m, const void *p, size_t n)
 {
 	if (m->n + n > m->cap) {

@@ -26,6 +26,7 @@ _Noreturn void die(const char *what);
 
 /* A file with LF line ends; its first line is "ip helo sender". */
 void message_read(struct message *m, const char *path);
+void message_free(struct message *m); /* what is in it */
 
 /* One header field as a packet; valid until the next one is put. */
 void message_put_field(struct message *m, const char *name, const char *value);

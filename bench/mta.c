@@ -375,5 +375,12 @@ struct outcome mta_run(const struct load *l)
 				on_input(s);
 		}
 	}
+	for (size_t i = 0; i < l->conns; i++) {
+		message_free(&v[i].added);
+		free(v[i].v);
+		free(v[i].in);
+	}
+	free(v);
+	close(epoll_fd);
 	return outcome;
 }

@@ -55,6 +55,13 @@ class Run:
         code, text = submit(self.p.port, data, sender, xclient=xclient, **kw)
         return f"{code} {text}"
 
+    def logged(self, part, seconds=10):
+        """Postfix writes its log in its own time."""
+        end = time.monotonic() + seconds
+        while part not in self.p.log() and time.monotonic() < end:
+            time.sleep(0.05)
+        return part in self.p.log()
+
     def delivered(self, domain, subject, extra="", **kw):
         reply = self.submit(mail(domain, subject, extra), **kw)
         self.t.ok(reply.startswith("250 "), f"{subject}: accepted", reply)
@@ -86,7 +93,7 @@ class Run:
               "and held", self.p.log()[-2000:])
         t.ok(self.submit(mail("gone.test", "gone")).startswith("250 "),
              "discard is accepted")
-        t.ok("milter-discard" in self.p.log(), "Postfix throws it away",
+        t.ok(self.logged("milter-discard"), "Postfix throws it away",
              self.p.log()[-2000:])
         login = OUTSIDE + " LOGIN=alice"
         m = self.delivered("example.com", "outgoing", "X-Mark: 1\n",
