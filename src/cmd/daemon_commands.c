@@ -171,11 +171,9 @@ static int run_revoke(void *arg, const struct control_request *q,
 
 	if (slice_is(what, "list") && q->n == 2)
 		return daemon_revoke_list(d->hooks.place, &r->text);
-	if (slice_is(what, "add") && q->n == 3)
-		return daemon_revoke(d->hooks.place, q->words[2], &r->text);
-	if (slice_is(what, "undo") && q->n == 3)
-		return daemon_revoke_undo(d->hooks.place, q->words[2],
-					  &r->text);
+	if ((slice_is(what, "add") || slice_is(what, "undo")) && q->n == 3)
+		return daemon_revoke(d->hooks.place, q->words[2],
+				     slice_is(what, "undo"), &r->text);
 	strbuf_adds(&r->text, "usage: revoke add LOGIN | undo LOGIN | list\n");
 	return EX_USAGE;
 }

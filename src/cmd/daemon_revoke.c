@@ -91,34 +91,17 @@ static int change(const struct app *app, const char *login, bool undo,
 	return status;
 }
 
-int daemon_revoke(struct app_place *place, const char *login,
+int daemon_revoke(struct app_place *place, const char *login, bool undo,
 		  struct strbuf *text)
 {
 	struct app *app = app_get(place);
-	int status;
+	int status = app->revocations != NULL ? change(app, login, undo, text)
+					      : no_state(text);
 
-	if (app->revocations == NULL)
-		status = no_state(text);
-	else
-		status = change(app, login, false, text);
-	if (status == 0)
-		warn_mode(app->config, text);
-	app_unref(app);
-	return status;
-}
-
-int daemon_revoke_undo(struct app_place *place, const char *login,
-		       struct strbuf *text)
-{
-	struct app *app = app_get(place);
-	int status;
-
-	if (app->revocations == NULL)
-		status = no_state(text);
-	else
-		status = change(app, login, true, text);
-	if (status != EX_CONFIG)
+	if (undo && status != EX_CONFIG)
 		warn_entry(app, login, text);
+	else if (!undo && status == 0)
+		warn_mode(app->config, text);
 	app_unref(app);
 	return status;
 }

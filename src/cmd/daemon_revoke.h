@@ -9,10 +9,9 @@
 
 #include "milter/place.h"
 
-int daemon_revoke(struct app_place *place, const char *login,
+/* `undo`: it is not to be revoked any more. */
+int daemon_revoke(struct app_place *place, const char *login, bool undo,
 		  struct strbuf *text);
-int daemon_revoke_undo(struct app_place *place, const char *login,
-		       struct strbuf *text);
 int daemon_revoke_list(struct app_place *place, struct strbuf *text);
 /* A login as log.personal wants it in the log; perhaps in `a`. */
 const char *daemon_revoke_shown(struct app_place *place, struct arena *a,

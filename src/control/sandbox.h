@@ -21,7 +21,8 @@ bool sandbox_keys(void);
  * The filter: after privileges were dropped and before any thread exists.
  * `folders`: where files may still be written, made and removed, and nowhere
  * else; "" is passed over, and for one that is not there it is the folder in
- * which it would be made.  Reading stays as it is.  False and *err (a constant) when system calls cannot be filtered.
+ * which it would be made.  Reading stays as it is.  False and *err (a
+ * constant) when system calls cannot be filtered.
  */
 bool sandbox_filter(const char *const *folders, size_t n, const char **err);
 /* Does the kernel hold us to those folders?  False on one without Landlock. */

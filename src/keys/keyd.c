@@ -1,7 +1,8 @@
 /*
  * The filter's end of the key process: one question at a time, each with a
- * bounded wait; only who reads tables anew may wait for long.  After one that was not answered in time nothing is asked any
- * more, since the next answer might be that to the old question.
+ * bounded wait; only who reads tables anew may wait for long.  After one that
+ * was not answered in time nothing is asked any more, since the next answer
+ * might be that to the old question.
  */
 #include "keys/keyd.h"
 

@@ -111,13 +111,25 @@ def test_open_session(t, key):
         t.is_(os.path.exists(d.socket_path), False, "until that one ends")
 
 
+def descriptors(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def until(is_so, seconds=20):
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.01)
+    return is_so()
+
+
 def test_first_command(t, key):
     """A session that the old one has accepted, and that has said nothing
     yet, begins there."""
     with site(key) as d:
         old = d.process
+        held = descriptors(old)
         c = mc.Connection(d.address, negotiate=False)
-        time.sleep(0.2)  # until it is accepted
+        t.ok(until(lambda: descriptors(old) > held), "it is accepted")
         n = Next(d, "new")
         t.ok(d.wait_log("another mailseald has taken over; 0 sessions"),
              "the old one counts none", d.log())
